@@ -1,0 +1,44 @@
+//! Counters that the programs keep per CPU, so that every number in a report is accountable.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)+) => {
+        /// Index into the per-CPU array `COUNTERS`.
+        #[repr(u32)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Counter { $($(#[$doc])* $name,)+ }
+
+        /// Names of the counters, in the order of [`Counter`].
+        pub const COUNTER_NAMES: &[&str] = &[$($label,)+];
+    };
+}
+
+counters! {
+    /// Runs of the `iomap_dio_invalidate_fail` probe.
+    InvalidateSeen = "invalidate.seen",
+    /// Of those, left out by a filter.
+    InvalidateFiltered = "invalidate.filtered",
+    /// Failures lost because the ring buffer was full, whatever their phase.
+    FailureLost = "failure.lost",
+    /// Holders lost because the ring buffer was full.
+    HolderLost = "holder.lost",
+    /// Direct writes that began.
+    DioWrites = "dio.writes",
+    /// Direct writes whose state could not be kept: their post failure cannot be seen.
+    DioMapFull = "dio.map-full",
+    /// Inodes that could not be watched.
+    InodeMapFull = "inode.map-full",
+    /// Page states (who dirtied, who cached) that could not be kept.
+    PageMapFull = "page.map-full",
+    /// Extent locks that could not be followed.
+    LockMapFull = "lock.map-full",
+    /// Ordered-I/O completions that could not be followed.
+    OrderedMapFull = "ordered.map-full",
+    /// Walks of the page cache that were cut short.
+    WalkCut = "walk.cut",
+    /// Kernel reads that failed.
+    ReadFault = "read.fault",
+    /// Post failures that a filter left out.
+    PostFiltered = "post.filtered",
+    /// Unlocks for which no lock had been seen (locked before the inode was watched).
+    UnlockUnpaired = "unlock.unpaired",
+}

@@ -1,0 +1,39 @@
+//! What user space tells the programs before they are loaded: constants of this kernel, and filters.
+
+/// Read-only in the programs, so a filter that is off costs nothing: the verifier prunes it.
+///
+/// A filter of zero (an empty `comm`) is off.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Bit of `EXTENT_LOCKED` in an extent state (fs/btrfs/extent-io-tree.h).
+    pub extent_locked: u64,
+    /// Address of `finish_ordered_fn`, 0 when unknown.
+    pub finish_ordered_fn: u64,
+    /// Address that ends the kernel stack of a task, relative to `task_struct.stack`, less
+    /// `sizeof(struct pt_regs)`; 0 when unknown.
+    pub pt_regs_at: u64,
+    /// Keep only failures of inodes whose super block has this device (`s_dev`).
+    pub dev: u64,
+    /// Keep only failures of this inode number.
+    pub ino: u64,
+    /// Keep only failures of this cgroup v2 id.
+    pub cgroup: u64,
+    /// Keep only failures of writers with this command name, zero-padded.
+    pub comm: [u8; 16],
+    /// Keep only failures of this process.
+    pub tgid: u32,
+    /// Keep only inodes that a descendant of this process writes or dirties.
+    pub descendants_of: u32,
+    /// `IO_TREE_INODE_IO` (fs/btrfs/extent-io-tree.h).
+    pub io_tree_inode_io: u32,
+    /// Bit number of `PG_head`.
+    pub pg_head: u32,
+    /// 1 when `btrfs_ordered_extent.inode` is a `struct inode *` (before 6.7), else 0.
+    pub ordered_inode_is_vfs: u32,
+    /// 1 to collect kernel stacks of failures.
+    pub stacks: u32,
+}
+
+const _: () = assert!(size_of::<Settings>() == 88);
+const _: () = assert!(core::mem::offset_of!(Settings, stacks) == 84);

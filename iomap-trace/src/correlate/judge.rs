@@ -1,0 +1,1 @@
+//! Decides the cause of one failure.

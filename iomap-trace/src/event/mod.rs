@@ -1,0 +1,19 @@
+//! The typed events: what capture makes of BPF records, what the log holds, what correlate reads.
+//!
+//! Every type round-trips through JSON without loss: a replayed log is the live run.
+
+mod decode;
+mod flags;
+mod start;
+mod types;
+
+pub use decode::{DecodeError, Decoded, decode};
+pub use flags::FlagNames;
+pub use start::{Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Rejected, Start};
+pub use types::{
+    Buffers, Dev, Event, Failure, Holder, HolderKind, How, Mark, Outcome, OutcomeKind, Phase,
+    Refusal, Touched, Worker,
+};
+
+/// Version of the event log's schema.
+pub const SCHEMA: u32 = 1;
