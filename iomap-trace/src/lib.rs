@@ -7,6 +7,7 @@
 pub mod capture;
 pub mod cli;
 pub mod correlate;
+pub mod error;
 pub mod event;
 pub mod kernel;
 pub mod log;
