@@ -13,4 +13,5 @@ pub mod kernel;
 pub mod log;
 pub mod probe;
 pub mod report;
+pub mod text;
 pub mod workload;
