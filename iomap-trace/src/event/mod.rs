@@ -5,6 +5,8 @@
 mod decode;
 mod flags;
 mod start;
+#[cfg(test)]
+pub(crate) mod strategies;
 mod types;
 
 pub use decode::{DecodeError, Decoded, decode};

@@ -1,1 +1,20 @@
-//! log
+//! The event log: NDJSON, optionally in zstd frames, written so that a killed recorder loses only
+//! the tail, and read so that a missing tail costs only what was in it.
+
+mod error;
+mod fixup;
+mod frames;
+mod line;
+mod reader;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::LogError;
+pub use reader::{Ending, Reader};
+pub use sink::Sink;
+pub use writer::Writer;
+
+/// First bytes of a zstd frame.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
