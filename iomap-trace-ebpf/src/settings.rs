@@ -35,5 +35,24 @@ pub struct Settings {
     pub stacks: u32,
 }
 
+impl Settings {
+    /// Nothing known, nothing filtered.
+    pub const NONE: Self = Self {
+        extent_locked: 0,
+        finish_ordered_fn: 0,
+        pt_regs_at: 0,
+        dev: 0,
+        ino: 0,
+        cgroup: 0,
+        comm: [0; 16],
+        tgid: 0,
+        descendants_of: 0,
+        io_tree_inode_io: 0,
+        pg_head: 0,
+        ordered_inode_is_vfs: 0,
+        stacks: 0,
+    };
+}
+
 const _: () = assert!(size_of::<Settings>() == 88);
 const _: () = assert!(core::mem::offset_of!(Settings, stacks) == 84);

@@ -1,0 +1,77 @@
+//! The current task: who it is, and whether it came by a system call or a page fault.
+
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_boot_ns};
+use iomap_trace_ebpf::{Actor, SYSCALL_UNKNOWN};
+
+use crate::read::{member, offset, read, setting};
+
+/// `PF_KTHREAD` (include/linux/sched.h), the same bit since 2.6.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// Nanoseconds since boot.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: takes no arguments and cannot fail.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Thread id of the current task.
+#[inline(always)]
+pub fn tid() -> u32 {
+    bpf_get_current_pid_tgid() as u32
+}
+
+/// The current task at this moment.
+#[inline(always)]
+pub fn current(ts_ns: u64) -> Actor {
+    let ids = bpf_get_current_pid_tgid();
+    // SAFETY: takes no arguments; the pointer is only used for checked reads.
+    let task = unsafe { bpf_get_current_task() };
+    let task_flags = member!(task, task_flags as u32).unwrap_or(0);
+    Actor {
+        ts_ns,
+        tgid: (ids >> 32) as u32,
+        tid: ids as u32,
+        comm: bpf_get_current_comm().unwrap_or([0; 16]),
+        task_flags,
+        syscall: if task_flags & PF_KTHREAD == 0 { syscall(task) } else { SYSCALL_UNKNOWN },
+    }
+}
+
+/// `orig_ax` of the user registers: the system call's number, or -1 in an exception (x86 stores it
+/// there for every exception with an error code, `idtentry_body`).
+#[inline(always)]
+fn syscall(task: u64) -> i32 {
+    let regs_at = setting!(pt_regs_at);
+    let orig_ax = offset!(regs_orig_ax);
+    if regs_at == 0 || orig_ax == iomap_trace_ebpf::MISSING {
+        return SYSCALL_UNKNOWN;
+    }
+    let Ok(stack) = member!(task, task_stack as u64) else {
+        return SYSCALL_UNKNOWN;
+    };
+    read::<i64>(stack + regs_at + orig_ax as u64).map_or(SYSCALL_UNKNOWN, |nr| nr as i32)
+}
+
+/// Whether the current task descends from the process `ancestor`.
+#[inline(always)]
+pub fn descends_from(ancestor: u32) -> bool {
+    // SAFETY: as in `current`.
+    let mut task = unsafe { bpf_get_current_task() };
+    for _ in 0..12 {
+        let Ok(tgid) = member!(task, task_tgid as u32) else {
+            return false;
+        };
+        if tgid == ancestor {
+            return true;
+        }
+        if tgid <= 1 {
+            return false;
+        }
+        let Ok(parent) = member!(task, task_real_parent as u64) else {
+            return false;
+        };
+        task = parent;
+    }
+    false
+}

@@ -1,0 +1,144 @@
+//! The maps: what is in flight, who touched which page, who holds which range. All are bounded.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
+use iomap_trace_ebpf::{Actor, COUNTER_NAMES, FailureRecord, HolderRecord, LOCK_STACK};
+
+/// A direct write between its begin and its completion.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Dio {
+    pub kiocb: u64,
+    pub mapping: u64,
+    pub pos: u64,
+    pub count: u64,
+    pub cgroup: u64,
+    pub mapping_flags: u64,
+    pub writer: Actor,
+    pub ki_flags: u32,
+    pub wb_err: u32,
+    /// 1 when the completion may run elsewhere.
+    pub queued: u32,
+    pub faults: u32,
+}
+
+/// What is remembered of an inode that sees direct writes. Its identity is read when needed: the
+/// memory of an inode is used again.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct InodeState {
+    pub last_fail_ns: u64,
+    pub wb_error_ns: u64,
+    /// Last `wb_err` that a failure has reported.
+    pub wb_reported: u32,
+    /// 1 when a process of `exec` wrote or dirtied it.
+    pub ours: u32,
+    /// Next slot in [`RECENT`].
+    pub next: u32,
+    pub pad: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct PageKey {
+    pub mapping: u64,
+    pub index: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct PageState {
+    pub added: Actor,
+    pub dirtied: Actor,
+}
+
+/// A lock is followed by tree, start and the task that asked for it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LockKey {
+    pub tree: u64,
+    pub start: u64,
+    pub tid: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LockState {
+    pub holder: Actor,
+    pub locked_ns: u64,
+    pub len: u64,
+    pub stack_len: u64,
+    pub stack: [u64; LOCK_STACK],
+}
+
+/// An ordered extent whose completion runs on this task.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct OrderedState {
+    pub work: u64,
+    pub mapping: u64,
+    pub pos: u64,
+    pub len: u64,
+    pub flags: u64,
+    pub locked_ns: u64,
+    pub unlocked_ns: u64,
+    pub worker: Actor,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RecentKey {
+    pub mapping: u64,
+    pub slot: u64,
+}
+
+/// How many ended holders are kept for each inode.
+pub const RECENT_SLOTS: u32 = 16;
+
+/// Folio pointers and node slots of one walk.
+#[repr(C)]
+pub struct WalkBuffer {
+    pub slots: [u64; 64],
+    pub folios: [u64; 32],
+    pub found: u64,
+}
+
+/// Programs that build a record in scratch memory of their own. One program does not interrupt
+/// itself on a CPU, but another may.
+#[derive(Clone, Copy)]
+pub enum Scratch {
+    Invalidate = 0,
+    Complete = 1,
+}
+
+/// As [`Scratch`], for holders.
+#[derive(Clone, Copy)]
+pub enum HolderScratch {
+    Unlock = 0,
+    WorkDone = 1,
+}
+
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+#[map]
+pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_NAMES.len() as u32, 0);
+#[map]
+pub static FAILURE: PerCpuArray<FailureRecord> = PerCpuArray::with_max_entries(2, 0);
+#[map]
+pub static WALK: PerCpuArray<WalkBuffer> = PerCpuArray::with_max_entries(2, 0);
+#[map]
+pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(2, 0);
+#[map]
+pub static DIO_BY_TASK: LruHashMap<u32, Dio> = LruHashMap::with_max_entries(8192, 0);
+#[map]
+pub static DIO_BY_KIOCB: LruHashMap<u64, Dio> = LruHashMap::with_max_entries(16384, 0);
+#[map]
+pub static INODES: LruHashMap<u64, InodeState> = LruHashMap::with_max_entries(4096, 0);
+#[map]
+pub static PAGES: LruHashMap<PageKey, PageState> = LruHashMap::with_max_entries(32768, 0);
+#[map]
+pub static LOCKS: LruHashMap<LockKey, LockState> = LruHashMap::with_max_entries(4096, 0);
+#[map]
+pub static ORDERED: LruHashMap<u32, OrderedState> = LruHashMap::with_max_entries(1024, 0);
+#[map]
+pub static RECENT: LruHashMap<RecentKey, HolderRecord> = LruHashMap::with_max_entries(4096, 0);
