@@ -1,13 +1,200 @@
 //! `iomap-trace repro`
 
-use anyhow::Result;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::text::printable;
+use crate::workload::{self, Mode, Options};
 
 /// Arguments of `repro`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(after_help = "\
+At the end dirty pages are written back, then the range is read through the page
+cache as it is and with O_DIRECT; a clean page with old contents differs there.
+Exit status: 0 the run went through, whatever it found; 1 error; 2 usage.")]
+pub struct Args {
+    /// Which writers collide
+    mode: Mode,
+    /// Directory for the file, on the filesystem under test
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// How long to run, in seconds
+    #[arg(long, value_name = "N", default_value = "10", value_parser = seconds)]
+    seconds: Duration,
+    /// Seed of each thread's choices
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// No collision: both kinds of writers keep to their own half of the file
+    #[arg(long)]
+    control: bool,
+    /// Name of the file, which must not exist [default: iomap-trace-repro-<pid>.dat]
+    #[arg(long, value_name = "FILE")]
+    name: Option<OsString>,
+    /// Length of the range that is written to, in bytes (K, M, G are understood)
+    #[arg(long, value_name = "BYTES", default_value = "8M", value_parser = bytes)]
+    file_size: u64,
+    /// Start of that range; what is before it stays a hole
+    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = bytes)]
+    offset: u64,
+    /// Bytes per write
+    #[arg(long, value_name = "BYTES", default_value = "16K", value_parser = bytes)]
+    block: u64,
+    /// Threads that write with O_DIRECT
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    direct_threads: u32,
+    /// Threads that dirty the page cache
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    dirty_threads: u32,
+    /// Writes each aio or uring thread keeps in flight
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    depth: u32,
+    /// A thread calls fsync this often; 0 for once at the end
+    /// [default: 100 for aio and uring, 0 otherwise]
+    #[arg(long, value_name = "MS")]
+    fsync_every: Option<u64>,
+    /// Leave copy-on-write and checksums on (btrfs)
+    #[arg(long)]
+    cow: bool,
+    /// Leave the file behind
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Args {
+    fn options(&self) -> Options {
+        let defaults = Options::new(self.mode, &self.dir);
+        Options {
+            name: self.name.clone().unwrap_or(defaults.name),
+            duration: self.seconds,
+            seed: self.seed,
+            control: self.control,
+            file_size: self.file_size,
+            offset: self.offset,
+            block: self.block,
+            direct_threads: self.direct_threads,
+            dirty_threads: self.dirty_threads,
+            depth: self.depth,
+            fsync_every: match self.fsync_every {
+                Some(ms) => Some(Duration::from_millis(ms)),
+                None => defaults.fsync_every,
+            },
+            cow: self.cow,
+            keep: self.keep,
+            ..defaults
+        }
+    }
+}
 
 /// Runs `repro`.
-pub fn run(_args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let stop = workload::on_signals().context("cannot install signal handlers")?;
+    let options = args.options();
+    let outcome = workload::run(&options, stop, |file| {
+        eprintln!(
+            "repro: {} for {} s on {}; Ctrl-C ends it",
+            options.mode.name(),
+            options.duration.as_secs_f64(),
+            printable(&file.path)
+        );
+    })?;
+    let text = if args.json {
+        format!("{}\n", serde_json::to_string(&outcome)?)
+    } else {
+        outcome.to_string()
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // The reader has gone: there is nobody left to tell.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result.context("cannot write the summary to stdout")?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A number of seconds, fractions allowed.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|s| *s > 0.0 && *s <= 1e9)
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .ok_or_else(|| "give a number of seconds above 0".to_owned())
+}
+
+/// A number of bytes with an optional K, M, G or T (powers of 1024).
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 30),
+        Some(b't' | b'T') => (&text[..text.len() - 1], 40),
+        _ => (text, 0),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(1 << shift))
+        .ok_or_else(|| "give a number of bytes such as 65536, 64K or 8M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(args: &[&str]) -> Result<Options, clap::Error> {
+        let all = ["repro"].iter().chain(args);
+        Cli::try_parse_from(all).map(|cli| cli.args.options())
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        for mode in [Mode::Mmap, Mode::Aio] {
+            let parsed = parse(&[mode.name(), "--dir", "/d"]).unwrap();
+            let library = Options::new(mode, "/d");
+            assert_eq!(format!("{parsed:?}"), format!("{library:?}"));
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_are_understood() {
+        let options = parse(&[
+            "aio",
+            "--dir",
+            "/d",
+            "--offset",
+            "5G",
+            "--block",
+            "4096",
+            "--seconds",
+            "0.5",
+            "--fsync-every",
+            "7",
+        ])
+        .unwrap();
+        assert_eq!((options.offset, options.block), (5 << 30, 4096));
+        assert_eq!(options.duration, Duration::from_millis(500));
+        assert_eq!(options.fsync_every, Some(Duration::from_millis(7)));
+        for bad in [
+            ["--offset", "99999999T"],
+            ["--block", "x"],
+            ["--seconds", "-1"],
+        ] {
+            assert!(parse(&["aio", "--dir", "/d", bad[0], bad[1]]).is_err());
+        }
+        assert!(parse(&["aio"]).is_err());
+        assert!(parse(&["nonsense", "--dir", "/d"]).is_err());
+    }
 }
