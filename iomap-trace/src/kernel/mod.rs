@@ -1,1 +1,149 @@
-//! kernel
+//! What the running kernel offers: types, symbols, tracefs, privileges, mounts. Only read.
+
+pub mod btf;
+pub mod constants;
+pub mod facts;
+pub mod flags;
+pub mod kallsyms;
+pub mod layout;
+pub mod mountinfo;
+pub mod mounts;
+mod notes;
+pub mod privileges;
+mod roots;
+pub mod system;
+pub mod tracefs;
+
+use anyhow::Result;
+use std::sync::OnceLock;
+
+pub use btf::{Missing, NoBtf, Types};
+pub use constants::Constants;
+pub use kallsyms::Symbols;
+pub use layout::Resolved;
+pub use privileges::Privileges;
+pub use roots::Roots;
+pub use tracefs::Tracefs;
+
+use crate::error::{ExitKind, Fail};
+use crate::event::{Facts, FlagNames, KernelInfo, Mount};
+
+/// The running kernel, as far as this process may look.
+pub struct Kernel {
+    /// Release, build and architecture.
+    pub info: KernelInfo,
+    /// Size of a page in bytes.
+    pub page_size: u64,
+    /// Id of this boot.
+    pub boot_id: String,
+    /// What this process may do.
+    pub privileges: Privileges,
+    /// Type information.
+    pub types: Result<Types, NoBtf>,
+    /// tracefs, or why it cannot be used.
+    pub tracefs: Result<Tracefs, String>,
+    /// Offsets for the programs.
+    pub layout: Resolved,
+    /// Constants for the programs.
+    pub constants: Constants,
+    /// Names of flag bits.
+    pub flags: FlagNames,
+    /// What follows for verdicts.
+    pub facts: Facts,
+    /// Mounts of disk filesystems.
+    pub mounts: Vec<Mount>,
+    roots: Roots,
+    symbols: OnceLock<Result<Symbols, String>>,
+}
+
+impl Kernel {
+    /// Looks at everything but the symbols, which are read when they are first asked for. Never
+    /// fails: what cannot be read carries its reason.
+    pub fn probe(roots: &Roots) -> Self {
+        let lines = mountinfo::read(roots);
+        let tracefs = match &lines {
+            Ok(lines) => Tracefs::find(lines),
+            Err(e) => Err(format!("the mounts cannot be read: {e}")),
+        };
+        let types = Types::load(roots);
+        let known = types.as_ref().ok();
+        let mut kernel = Self {
+            info: system::kernel_info(),
+            page_size: system::page_size(),
+            boot_id: system::boot_id(roots),
+            privileges: Privileges::read(roots),
+            layout: match &types {
+                Ok(types) => layout::resolve(types),
+                Err(e) => Resolved::unknown(&format!("no type information ({e})")),
+            },
+            constants: known.map(constants::read).unwrap_or_default(),
+            flags: known.map(flags::read).unwrap_or_default(),
+            mounts: mounts::disks(&lines.unwrap_or_default()),
+            types,
+            tracefs,
+            facts: Facts::default(),
+            roots: roots.clone(),
+            symbols: OnceLock::new(),
+        };
+        kernel.facts = facts::read(kernel.types.as_ref().ok(), |name| {
+            kernel.tracepoint_exists(name)
+        });
+        kernel
+    }
+
+    /// Kernel symbols, read on the first call; an error says why there are none.
+    pub fn symbols(&self) -> Result<&Symbols, &str> {
+        let read = || {
+            let symbols = Symbols::read(&self.roots);
+            symbols.map_err(|e| format!("/proc/kallsyms cannot be read: {e}"))
+        };
+        let symbols = self.symbols.get_or_init(read);
+        symbols.as_ref().map_err(String::as_str)
+    }
+
+    /// The type information, or the error that ends the program without it.
+    pub fn require_types(&self) -> Result<&Types> {
+        self.types.as_ref().map_err(|e| {
+            let message = format!(
+                "this kernel gives no type information ({e}): run one built with \
+                 CONFIG_DEBUG_INFO_BTF=y (Debian 11, Ubuntu 20.10, Fedora 31, RHEL 8.2 and later \
+                 have it)"
+            );
+            Fail::new(ExitKind::NoProbe, message)
+        })
+    }
+
+    /// Whether the kernel, or a module that is loaded, has a tracepoint; `None` when nothing
+    /// that could be read can tell.
+    pub fn tracepoint_exists(&self, name: &str) -> Option<bool> {
+        let types = self.types.as_ref().ok();
+        if types.is_some_and(|t| t.tracepoint_home(name).is_some()) {
+            return Some(true);
+        }
+        // Not every module has types: only the symbols can deny.
+        let symbols = self.symbols().ok().and_then(|s| s.has_tracepoint(name));
+        symbols.or_else(|| Some(self.tracefs.as_ref().ok()?.has_any(name)))
+    }
+
+    /// Offset of a task's user registers from `task_struct.stack`, see [`constants::pt_regs_at`].
+    pub fn pt_regs_at(&self) -> Option<u64> {
+        let types = self.types.as_ref().ok()?;
+        constants::pt_regs_at(&self.info.arch, types, self.symbols().ok()?)
+    }
+
+    /// Whether a filesystem type is registered; `None` when procfs does not tell.
+    pub fn has_filesystem(&self, fs: &str) -> Option<bool> {
+        let list = self.roots.proc_text("filesystems")?;
+        Some(list.lines().any(|l| l.split('\t').next_back() == Some(fs)))
+    }
+
+    /// Numbers of the release, for notes only: nothing is decided by them.
+    pub fn version(&self) -> Option<(u32, u32, u32)> {
+        system::version(&self.info.release)
+    }
+
+    /// What this kernel will and will not show, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        notes::notes(self)
+    }
+}

@@ -1,0 +1,81 @@
+//! Constants of this kernel that the BPF programs need, each absent when it is not certain.
+
+use super::btf::Types;
+use super::kallsyms::Symbols;
+
+/// Values for the programs' settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Constants {
+    /// Bit of `EXTENT_LOCKED` in an extent state.
+    pub extent_locked: Option<u64>,
+    /// `IO_TREE_INODE_IO`.
+    pub io_tree_inode_io: Option<u32>,
+    /// Bit number of `PG_head`.
+    pub pg_head: Option<u32>,
+    /// `btrfs_ordered_extent.inode` is a `struct inode *` (before 6.7), not a `btrfs_inode *`.
+    pub ordered_inode_is_vfs: Option<bool>,
+}
+
+/// Looks the constants up.
+pub fn read(types: &Types) -> Constants {
+    let number = |name: &str| types.enumerator(name);
+    let inode = types.member_points_to("btrfs_ordered_extent.inode");
+    Constants {
+        extent_locked: number("EXTENT_LOCKED").and_then(|v| u64::try_from(v).ok()),
+        io_tree_inode_io: number("IO_TREE_INODE_IO").and_then(|v| u32::try_from(v).ok()),
+        pg_head: number("PG_head").and_then(|v| u32::try_from(v).ok()),
+        ordered_inode_is_vfs: match inode.as_deref() {
+            Some("inode") => Some(true),
+            Some("btrfs_inode") => Some(false),
+            _ => None,
+        },
+    }
+}
+
+/// Offset of a task's saved user registers from `task_struct.stack`, in bytes: the top of the
+/// kernel stack, less the padding that FRED reserves, less `struct pt_regs`.
+///
+/// The stack's size is in no type: four pages on x86-64, eight with KASAN, as
+/// arch/x86/include/asm/page_64_types.h has it. `None` on other architectures, or when symbols
+/// cannot tell.
+pub fn pt_regs_at(arch: &str, types: &Types, symbols: &Symbols) -> Option<u64> {
+    if arch != "x86_64" || symbols.is_empty() {
+        return None;
+    }
+    let stack = if symbols.has("kasan_report") {
+        32768
+    } else {
+        16384
+    };
+    let padding = if symbols.has("asm_fred_entrypoint_user") {
+        16
+    } else {
+        0
+    };
+    let registers = u64::try_from(types.size_of("pt_regs")?).ok()?;
+    Some(stack - padding - registers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Roots;
+
+    #[test]
+    fn the_running_kernel() {
+        let Ok(types) = Types::load(&Roots::default()) else {
+            println!("skipped: this kernel has no type information");
+            return;
+        };
+        let constants = read(&types);
+        assert!(constants.pg_head.is_some());
+        let plain = Symbols::parse(b"ffffffff81000000 T _text\n");
+        let fred = Symbols::parse(b"ffffffff81000000 T asm_fred_entrypoint_user\n");
+        let at = |symbols| pt_regs_at("x86_64", &types, symbols);
+        if let Some(at_plain) = at(&plain) {
+            assert_eq!(at(&fred), Some(at_plain - 16));
+        }
+        assert_eq!(at(&Symbols::parse(b"")), None);
+        assert_eq!(pt_regs_at("riscv64", &types, &plain), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! What this process may do.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Roots;
+use crate::error::{ExitKind, Fail};
+
+const CAP_SYS_PTRACE: u32 = 19;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_SYSLOG: u32 = 34;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+/// Effective capabilities, and the settings that limit BPF and symbols.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Privileges {
+    /// Effective user id is 0.
+    pub root: bool,
+    /// CAP_SYS_ADMIN.
+    pub sys_admin: bool,
+    /// CAP_BPF (since 5.8).
+    pub bpf: bool,
+    /// CAP_PERFMON (since 5.8).
+    pub perfmon: bool,
+    /// CAP_SYS_PTRACE: paths of other users' files.
+    pub sys_ptrace: bool,
+    /// CAP_SYSLOG: addresses of kernel symbols.
+    pub syslog: bool,
+    /// The process is in a user namespace of its own: its capabilities do not reach the kernel.
+    pub user_namespace: bool,
+    /// `kernel.unprivileged_bpf_disabled`.
+    pub unprivileged_bpf_disabled: Option<u32>,
+    /// `kernel.kptr_restrict`.
+    pub kptr_restrict: Option<u32>,
+    /// Kernel lockdown: `none`, `integrity`, `confidentiality`; absent without it.
+    pub lockdown: Option<String>,
+}
+
+impl Privileges {
+    /// Reads them for this process.
+    pub fn read(roots: &Roots) -> Self {
+        let status = roots.proc_text("self/status").unwrap_or_default();
+        let line = |key: &str| status.lines().find_map(|l| l.strip_prefix(key));
+        let effective = line("CapEff:").and_then(|v| u64::from_str_radix(v.trim(), 16).ok());
+        let effective = effective.unwrap_or(0);
+        let has = |capability: u32| effective >> capability & 1 == 1;
+        let setting = |name: &str| roots.proc_text(&format!("sys/kernel/{name}"))?.parse().ok();
+        Self {
+            root: line("Uid:").and_then(|v| v.split_whitespace().nth(1)) == Some("0"),
+            sys_admin: has(CAP_SYS_ADMIN),
+            bpf: has(CAP_BPF),
+            perfmon: has(CAP_PERFMON),
+            sys_ptrace: has(CAP_SYS_PTRACE),
+            syslog: has(CAP_SYSLOG),
+            user_namespace: roots.proc_text("self/uid_map").is_some_and(|map| {
+                map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
+            }),
+            unprivileged_bpf_disabled: setting("unprivileged_bpf_disabled"),
+            kptr_restrict: setting("kptr_restrict"),
+            lockdown: roots
+                .sys_text("kernel/security/lockdown")
+                .and_then(|text| selected(&text)),
+        }
+    }
+
+    /// Whether tracing programs may be loaded; the error is one line with the remedy.
+    pub fn check(&self) -> Result<()> {
+        let fail = |kind, message| Err(Fail::new(kind, message));
+        if !(self.sys_admin || self.bpf && self.perfmon) {
+            let message = "iomap-trace needs root, or CAP_BPF and CAP_PERFMON: run it with sudo";
+            return fail(ExitKind::Privileges, message);
+        }
+        if self.user_namespace {
+            let message = "this is a user namespace, whose root may not load tracing programs: \
+                run iomap-trace on the host";
+            return fail(ExitKind::Privileges, message);
+        }
+        if self.lockdown.as_deref() == Some("confidentiality") {
+            let message = "kernel lockdown is `confidentiality`, so BPF may not read kernel \
+                memory: boot with lockdown=integrity or without it";
+            return fail(ExitKind::NoProbe, message);
+        }
+        Ok(())
+    }
+
+    /// The capabilities held that matter here, by name.
+    pub fn held(&self) -> Vec<&'static str> {
+        let all = [
+            (self.sys_admin, "CAP_SYS_ADMIN"),
+            (self.bpf, "CAP_BPF"),
+            (self.perfmon, "CAP_PERFMON"),
+            (self.sys_ptrace, "CAP_SYS_PTRACE"),
+            (self.syslog, "CAP_SYSLOG"),
+        ];
+        let held = all.into_iter().filter(|(has, _)| *has);
+        held.map(|(_, name)| name).collect()
+    }
+}
+
+/// `none [integrity] confidentiality` is `integrity`.
+fn selected(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once('[')?;
+    Some(rest.split_once(']')?.0.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(capabilities: u64, uid_map: &str, lockdown: &str) -> Privileges {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = Roots {
+            btf: dir.path().join("btf"),
+            proc: dir.path().join("proc"),
+            sys: dir.path().join("sys"),
+        };
+        let write = |path: std::path::PathBuf, text: &str| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let status = format!("Name:\tx\nUid:\t1000\t0\t0\t0\nCapEff:\t{capabilities:016x}\n");
+        write(roots.proc.join("self/status"), &status);
+        write(roots.proc.join("self/uid_map"), uid_map);
+        write(roots.proc.join("sys/kernel/kptr_restrict"), "1\n");
+        write(roots.sys.join("kernel/security/lockdown"), lockdown);
+        Privileges::read(&roots)
+    }
+
+    const HOST: &str = "         0          0 4294967295\n";
+
+    fn code(privileges: &Privileges) -> u8 {
+        privileges.check().map_or_else(|e| Fail::code(&e), |()| 0)
+    }
+
+    #[test]
+    fn who_may_trace() {
+        assert_eq!(
+            code(&read(u64::MAX, HOST, "[none] integrity confidentiality")),
+            0
+        );
+        let some = 1 << CAP_BPF | 1 << CAP_PERFMON;
+        let p = read(some, HOST, "none [integrity] confidentiality");
+        assert_eq!((code(&p), p.lockdown.as_deref()), (0, Some("integrity")));
+        assert_eq!(p.held(), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!((p.root, p.kptr_restrict), (true, Some(1)));
+        assert_eq!(code(&read(1 << CAP_BPF, HOST, "")), 4);
+        assert_eq!(code(&read(0, HOST, "")), 4);
+        assert_eq!(code(&read(u64::MAX, "0 1000 1\n", "")), 4);
+        assert_eq!(
+            code(&read(u64::MAX, HOST, "none integrity [confidentiality]")),
+            5
+        );
+        assert_eq!(code(&Privileges::default()), 4);
+    }
+}
