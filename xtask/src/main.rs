@@ -1,2 +1,48 @@
-//! Build, test and demonstration tasks.
-fn main() {}
+//! Build, test and demonstration tasks: `cargo xtask --help`.
+
+mod bpf;
+mod demo;
+mod setup;
+mod signal;
+mod test;
+mod toolchain;
+mod util;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Build, test and demonstration tasks of iomap-trace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the BPF object and its manifest into iomap-trace/bpf
+    Bpf(bpf::Args),
+    /// Install what the tests and the demonstration need from the system's packages
+    Setup,
+    /// Run everything that the project tests
+    Test(test::Args),
+    /// Show real failures on ext4, xfs, btrfs and the current directory's filesystem
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Bpf(args) => bpf::run(&args),
+        Task::Setup => setup::run(),
+        Task::Test(args) => test::run(&args),
+        Task::Demo(args) => demo::run(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The live tests: `iomap-trace/tests/live*.rs`, built as this user and run as root.
+
+use super::Outcome;
+use crate::toolchain::Toolchain;
+use crate::util;
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds the program and the live tests, and runs these one at a time: they share the kernel.
+pub fn run(toolchain: &Toolchain, long: bool) -> Outcome {
+    match attempt(toolchain, long) {
+        Ok(outcome) => outcome,
+        Err(error) => Err(error).into(),
+    }
+}
+
+fn attempt(toolchain: &Toolchain, long: bool) -> Result<Outcome> {
+    let package = util::workspace().join("iomap-trace");
+    let names = test_names(&package.join("tests"));
+    if names.is_empty() {
+        return Ok(Outcome::Skipped("iomap-trace/tests has no live*.rs".into()));
+    }
+    let Some(as_root) = as_root() else {
+        return Ok(Outcome::Skipped("needs root".into()));
+    };
+    let mut build = toolchain.cargo();
+    build.args(["build", "--locked", "--release", "--package", "iomap-trace"]);
+    util::run(&mut build)?;
+    let bin = util::target_dir().join("release/iomap-trace");
+
+    let mut failed = Vec::new();
+    for (name, test) in executables(toolchain, &names)? {
+        let mut words = as_root.iter().copied().chain(["env"]);
+        let mut command = Command::new(words.next().unwrap_or("env"));
+        command.args(words);
+        command
+            .current_dir(&package)
+            .arg(variable("IOMAP_TRACE_BIN", bin.as_os_str()))
+            .arg(variable("CARGO_MANIFEST_DIR", package.as_os_str()));
+        if long {
+            command.arg("IOMAP_TRACE_LONG=1");
+        }
+        command.arg(test).args(["--ignored", "--test-threads=1"]);
+        if util::run(&mut command).is_err() {
+            failed.push(name);
+        }
+    }
+    Ok(if failed.is_empty() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed(format!("tests failed in {}", failed.join(", ")))
+    })
+}
+
+fn variable(name: &str, value: &std::ffi::OsStr) -> OsString {
+    let mut text = OsString::from(name);
+    text.push("=");
+    text.push(value);
+    text
+}
+
+/// What to put before a command so that it runs as root; `None` when that cannot be had unasked.
+fn as_root() -> Option<Vec<&'static str>> {
+    if util::is_root() {
+        return Some(Vec::new());
+    }
+    let sudo = vec!["sudo", "-n"];
+    let works = util::output(Command::new(sudo[0]).args(&sudo[1..]).arg("true")).is_ok();
+    works.then_some(sudo)
+}
+
+/// The names of the test programs `live*.rs`, sorted.
+fn test_names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            let stem = name.strip_suffix(".rs")?;
+            stem.starts_with("live").then(|| stem.to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+/// Builds the test programs and gives their paths, in the order of `names`.
+fn executables(toolchain: &Toolchain, names: &[String]) -> Result<Vec<(String, PathBuf)>> {
+    let mut build = toolchain.cargo();
+    build.args(["test", "--locked", "--package", "iomap-trace", "--no-run"]);
+    build.arg("--message-format=json-render-diagnostics");
+    for name in names {
+        build.args(["--test", name]);
+    }
+    build.stderr(std::process::Stdio::inherit());
+    let messages = util::output(&mut build)?;
+    names
+        .iter()
+        .map(|name| {
+            let path = messages.lines().find_map(|line| executable(line, name));
+            Ok((
+                name.clone(),
+                path.with_context(|| format!("cargo built no test {name}"))?,
+            ))
+        })
+        .collect()
+}
+
+/// The path in cargo's message about the test program `name`.
+fn executable(message: &str, name: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    let target = &message["target"];
+    let is_it = message["reason"] == "compiler-artifact"
+        && target["name"] == name
+        && target["kind"] == serde_json::json!(["test"]);
+    is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::executable;
+    use std::path::PathBuf;
+
+    #[test]
+    fn finds_the_executable_of_a_test() {
+        let message = r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"live"},
+            "executable":"/t/live-1"}"#;
+        assert_eq!(
+            executable(message, "live"),
+            Some(PathBuf::from("/t/live-1"))
+        );
+        assert_eq!(executable(message, "live_more"), None);
+        assert_eq!(executable("not JSON", "live"), None);
+    }
+}

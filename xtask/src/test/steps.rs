@@ -1,0 +1,119 @@
+//! The steps, in the order in which they run: the cheap ones that find most come first.
+
+use super::{Outcome, live};
+use crate::bpf;
+use crate::toolchain::Toolchain;
+use crate::util;
+use anyhow::{Context, Result};
+use std::process::Command;
+
+/// One step.
+pub struct Step {
+    /// One word.
+    pub name: &'static str,
+    /// What it runs, in a few words.
+    pub what: &'static str,
+    /// It needs root and a kernel to trace.
+    pub live: bool,
+    /// Does it.
+    pub run: Box<dyn Fn(&Toolchain) -> Outcome>,
+}
+
+/// All steps.
+pub fn all(long: bool) -> Vec<Step> {
+    vec![
+        cargo("fmt", "cargo fmt --all --check"),
+        cargo(
+            "clippy",
+            "cargo clippy --all-targets --locked -- -D warnings",
+        ),
+        step("lint-abi", "clippy of the ABI crate's library", lint_abi),
+        step("lint-bpf", "clippy of the BPF programs", lint_bpf),
+        step("bpf", "cargo xtask bpf --check", check_bpf),
+        Step {
+            name: "test",
+            what: "cargo test --locked",
+            live: false,
+            run: Box::new(move |toolchain| {
+                let mut cargo = toolchain.cargo();
+                cargo.args(["test", "--locked"]);
+                if long {
+                    cargo.env("PROPTEST_CASES", "20000");
+                }
+                util::run(&mut cargo).into()
+            }),
+        },
+        cargo(
+            "abi",
+            "cargo test --locked --package iomap-trace-ebpf --lib",
+        ),
+        Step {
+            name: "live",
+            what: "the live tests, as root",
+            live: true,
+            run: Box::new(move |toolchain| live::run(toolchain, long)),
+        },
+        step("deny", "cargo deny check bans licenses sources", deny),
+        step("doc", "cargo doc --locked --no-deps", doc),
+    ]
+}
+
+fn step(name: &'static str, what: &'static str, run: fn(&Toolchain) -> Result<Outcome>) -> Step {
+    Step {
+        name,
+        what,
+        live: false,
+        run: Box::new(move |toolchain| run(toolchain).unwrap_or_else(|e| Err(e).into())),
+    }
+}
+
+/// A step that is one command of cargo, as typed.
+fn cargo(name: &'static str, typed: &'static str) -> Step {
+    Step {
+        name,
+        what: typed,
+        live: false,
+        run: Box::new(move |toolchain| {
+            util::run(toolchain.cargo().args(typed.split(' ').skip(1))).into()
+        }),
+    }
+}
+
+fn lint_abi(toolchain: &Toolchain) -> Result<Outcome> {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["clippy", "--locked", "--package", bpf::PACKAGE]);
+    cargo.args(["--lib", "--tests", "--", "-D", "warnings"]);
+    Ok(util::run(&mut cargo).into())
+}
+
+fn lint_bpf(toolchain: &Toolchain) -> Result<Outcome> {
+    let mut cargo = bpf::cargo_for_bpf(toolchain, "clippy")?;
+    cargo.args(["--package", bpf::PACKAGE, "--bin", bpf::PACKAGE]);
+    cargo
+        .arg("--target-dir")
+        .arg(util::target_dir().join("bpf"));
+    cargo.args(["--", "-D", "warnings"]);
+    Ok(util::run(&mut cargo).into())
+}
+
+fn check_bpf(toolchain: &Toolchain) -> Result<Outcome> {
+    Ok(bpf::check_committed(toolchain).into())
+}
+
+fn deny(toolchain: &Toolchain) -> Result<Outcome> {
+    if util::output(Command::new("cargo-deny").arg("--version")).is_err() {
+        return Ok(Outcome::Skipped("cargo-deny is not installed".to_owned()));
+    }
+    let mut cargo = toolchain.cargo();
+    cargo.args(["deny", "--locked", "check", "bans", "licenses", "sources"]);
+    Ok(util::run(&mut cargo).into())
+}
+
+fn doc(toolchain: &Toolchain) -> Result<Outcome> {
+    let mut cargo = toolchain.cargo();
+    cargo.args(["doc", "--locked", "--no-deps"]);
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    Ok(util::run(&mut cargo)
+        .context("the documentation has errors")
+        .into())
+}
