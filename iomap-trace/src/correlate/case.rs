@@ -1,0 +1,83 @@
+//! One failure with the records that follow it.
+
+use crate::event::{Dev, Failure, Holder, Outcome, OutcomeKind, Refusal, Touched};
+
+/// Which inode, as a key: btrfs repeats inode numbers across subvolumes.
+pub type InodeKey = (Dev, u64, u64);
+
+/// `SEEN` flag of an `errseq_t` (lib/errseq.c).
+const ERRSEQ_SEEN: u32 = 1 << 12;
+
+/// A failure and its evidence.
+#[derive(Debug)]
+pub struct Case {
+    pub failure: Failure,
+    pub refusals: Vec<Refusal>,
+    pub dirtied: Vec<Touched>,
+    pub cached: Vec<Touched>,
+    pub outcome: Option<Outcome>,
+}
+
+impl Case {
+    pub fn new(failure: Failure) -> Self {
+        Self {
+            failure,
+            refusals: Vec::new(),
+            dirtied: Vec::new(),
+            cached: Vec::new(),
+            outcome: None,
+        }
+    }
+
+    /// Whether every record that the failure announced has come.
+    pub fn whole(&self) -> bool {
+        let failure = &self.failure;
+        self.outcome.is_some()
+            && self.refusals.len() >= failure.refusals as usize
+            && self.dirtied.len() >= failure.dirtied as usize
+            && self.cached.len() >= failure.cached as usize
+    }
+
+    pub fn inode(&self) -> InodeKey {
+        (
+            self.failure.dev,
+            self.failure.root.unwrap_or(0),
+            self.failure.ino,
+        )
+    }
+
+    /// When the direct write began; the failure itself when that was not seen.
+    pub fn begin_ns(&self) -> u64 {
+        self.failure.ts_ns.saturating_sub(self.failure.duration_ns)
+    }
+
+    /// Whether `ts_ns` lies between the begin of the write and the failure.
+    pub fn spans(&self, ts_ns: u64) -> bool {
+        self.failure.duration_ns != 0 && self.begin_ns() <= ts_ns && ts_ns <= self.failure.ts_ns
+    }
+
+    pub fn flagged(&self, flag: &str) -> bool {
+        self.failure.flags.iter().any(|f| f == flag)
+    }
+
+    /// `wb_err` changed between the begin of the write and the failure, whoever saw it.
+    pub fn wb_err_changed(&self) -> bool {
+        (self.failure.wb_err_begin ^ self.failure.wb_err_now) & !ERRSEQ_SEEN != 0
+    }
+
+    /// Whether this case saw `wb_err` at this value.
+    pub fn sees_wb_err(&self, wb_err: u32) -> bool {
+        (self.failure.wb_err_now ^ wb_err) & !ERRSEQ_SEEN == 0
+    }
+
+    pub fn outcome_kind(&self) -> OutcomeKind {
+        self.outcome
+            .as_ref()
+            .map_or(OutcomeKind::Unknown, |outcome| outcome.outcome)
+    }
+}
+
+/// Key of the inode that a holder held.
+pub fn inode_of(holder: &Holder) -> InodeKey {
+    (holder.dev, holder.root.unwrap_or(0), holder.ino)
+}

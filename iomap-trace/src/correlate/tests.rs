@@ -1,0 +1,325 @@
+//! Verdicts of hand-made cases.
+
+use super::*;
+use crate::event::*;
+
+fn start(ordered_blocks_release: bool) -> Start {
+    Start {
+        schema: SCHEMA,
+        version: "0.0.0".into(),
+        command: vec![],
+        kernel: KernelInfo::default(),
+        page_size: 4096,
+        boot_id: String::new(),
+        clock: Clock::default(),
+        mounts: vec![],
+        plan: "tracepoint".into(),
+        hooks: vec![HookReport {
+            hook: "release".into(),
+            state: HookState::Skipped,
+            via: None,
+            symbol: None,
+            reason: None,
+            rejected: vec![],
+        }],
+        facts: Facts {
+            ordered_blocks_release: Some(ordered_blocks_release),
+            writeback_error_fires: Some(true),
+        },
+        layout: Default::default(),
+    }
+}
+
+/// A write of four pages at 1 MiB that began at 1000 and failed at 2000.
+fn failure(phase: Phase, fs: &str) -> Failure {
+    Failure {
+        id: 1,
+        ts_ns: 2000,
+        duration_ns: 1000,
+        phase,
+        pid: 10,
+        tid: 11,
+        comm: "writer".into(),
+        worker: None,
+        completed_by: None,
+        cgroup: 1,
+        dev: Dev {
+            major: 0,
+            minor: 35,
+        },
+        ino: 258,
+        root: (fs == "btrfs").then_some(5),
+        fs: fs.into(),
+        path: None,
+        pos: 1 << 20,
+        len: 16384,
+        size: 1 << 23,
+        errno: None,
+        wb_err_begin: 0,
+        wb_err_now: 0,
+        wb_error_ns: None,
+        refusals: 0,
+        dirtied: 0,
+        cached: 0,
+        flags: vec![],
+        stack: vec![],
+    }
+}
+
+fn refusal(flags: &[&str]) -> Event {
+    let folio_flags = flags.iter().map(|f| (*f).into()).collect();
+    Event::Refusal(Refusal {
+        failure: 1,
+        ts_ns: 2000,
+        index: 256,
+        pages: 1,
+        folio_flags,
+        buffers: None,
+    })
+}
+
+fn touched(ts_ns: u64, tid: u32) -> Touched {
+    Touched {
+        failure: 1,
+        index: 256,
+        ts_ns,
+        pid: 20,
+        tid,
+        comm: "dirtier".into(),
+        how: How::Mmap,
+    }
+}
+
+fn holder(kind: HolderKind, locked: u64, unlocked: u64, tid: u32) -> Event {
+    Event::Holder(Box::new(Holder {
+        id: 31,
+        kind,
+        dev: Dev {
+            major: 0,
+            minor: 35,
+        },
+        ino: 258,
+        root: Some(5),
+        pos: 1 << 20,
+        len: 4096,
+        start_ns: locked,
+        locked_ns: Some(locked),
+        unlocked_ns: Some(unlocked),
+        end_ns: unlocked,
+        pid: 30,
+        tid,
+        comm: "fiemap".into(),
+        function: Some("extent_fiemap".into()),
+        ordered_flags: vec![],
+        stack: vec![],
+    }))
+}
+
+fn judge(start: &Start, mut failure: Failure, evidence: Vec<Event>) -> Verdict {
+    for event in &evidence {
+        match event {
+            Event::Refusal(_) => failure.refusals += 1,
+            Event::Dirtied(_) => failure.dirtied += 1,
+            Event::Cached(_) => failure.cached += 1,
+            _ => {}
+        }
+    }
+    let mut engine = Engine::new(start);
+    let mut out = Vec::new();
+    engine.push(&Event::Failure(Box::new(failure)), &mut out);
+    let outcome = Outcome {
+        failure: 1,
+        outcome: OutcomeKind::BufferedFallback,
+        ret: None,
+    };
+    for event in evidence.into_iter().chain([Event::Outcome(outcome)]) {
+        engine.push(&event, &mut out);
+    }
+    engine.finish(&mut out);
+    assert_eq!(out.len(), 1);
+    out.remove(0).verdict
+}
+
+#[test]
+fn dirtied_during_the_write_and_still_dirty_is_exact() {
+    let evidence = vec![
+        refusal(&["dirty", "uptodate"]),
+        Event::Dirtied(touched(1500, 21)),
+    ];
+    let verdict = judge(&start(false), failure(Phase::Pre, "ext4"), evidence);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::Redirtied, Confidence::Exact)
+    );
+    assert_eq!(verdict.party.unwrap().tid, 21);
+    assert!(verdict.evidence_missing.is_empty());
+}
+
+#[test]
+fn cleaned_meanwhile_is_only_a_window() {
+    let evidence = vec![refusal(&["uptodate"]), Event::Dirtied(touched(1500, 21))];
+    let verdict = judge(&start(false), failure(Phase::Pre, "xfs"), evidence);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::Redirtied, Confidence::Window)
+    );
+    assert_eq!(verdict.evidence_missing, ["release"]);
+}
+
+#[test]
+fn dirty_since_before_the_write_means_that_the_flush_failed() {
+    let evidence = vec![refusal(&["dirty"]), Event::Dirtied(touched(500, 21))];
+    let verdict = judge(&start(false), failure(Phase::Pre, "ext4"), evidence);
+    assert_eq!(verdict.cause, Cause::WritebackError);
+    assert!(verdict.party.is_none());
+}
+
+#[test]
+fn a_write_back_error_during_the_write_is_told_apart() {
+    let mut failure = failure(Phase::Pre, "ext4");
+    failure.wb_error_ns = Some(1200);
+    let verdict = judge(&start(false), failure, vec![refusal(&["uptodate"])]);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::WritebackError, Confidence::Exact)
+    );
+}
+
+#[test]
+fn a_lock_over_the_whole_write_is_exact() {
+    let evidence = vec![
+        refusal(&["uptodate", "private"]),
+        holder(HolderKind::ExtentLock, 900, 2100, 31),
+    ];
+    let verdict = judge(&start(false), failure(Phase::Pre, "btrfs"), evidence);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::ExtentLock, Confidence::Exact)
+    );
+    assert_eq!(verdict.holders, [31]);
+    assert_eq!(verdict.party.unwrap().did, "locked in extent_fiemap");
+}
+
+#[test]
+fn ordered_io_is_not_blamed_where_it_cannot_block() {
+    let evidence = || {
+        vec![
+            refusal(&["uptodate"]),
+            holder(HolderKind::OrderedIo, 1500, 2100, 31),
+        ]
+    };
+    let blocks = judge(&start(true), failure(Phase::Pre, "btrfs"), evidence());
+    assert_eq!(
+        (blocks.cause, blocks.confidence),
+        (Cause::OrderedIo, Confidence::Window)
+    );
+    let does_not = judge(&start(false), failure(Phase::Pre, "btrfs"), evidence());
+    assert_eq!(
+        (does_not.cause, does_not.confidence),
+        (Cause::Unknown, Confidence::None)
+    );
+}
+
+#[test]
+fn the_writers_own_lock_is_no_holder_before_submission() {
+    let evidence = vec![
+        refusal(&["uptodate"]),
+        holder(HolderKind::ExtentLock, 900, 2100, 11),
+    ];
+    let verdict = judge(&start(false), failure(Phase::Pre, "btrfs"), evidence);
+    assert_eq!(verdict.cause, Cause::Unknown);
+}
+
+#[test]
+fn a_post_failure_with_both_witnesses_is_exact() {
+    let mut failure = failure(Phase::Post, "xfs");
+    failure.wb_err_now = 5;
+    let evidence = vec![refusal(&["dirty"]), Event::Dirtied(touched(1500, 21))];
+    let verdict = judge(&start(false), failure, evidence);
+    assert_eq!(
+        (verdict.witness, verdict.confidence),
+        (Some(Witness::Both), Confidence::Exact)
+    );
+}
+
+#[test]
+fn an_eio_that_nobody_saw_leaves_the_folio_as_the_only_witness() {
+    let mut failure = failure(Phase::Post, "xfs");
+    (failure.wb_err_begin, failure.wb_err_now) = (5, 5);
+    let evidence = vec![refusal(&["dirty"]), Event::Dirtied(touched(1500, 21))];
+    let verdict = judge(&start(false), failure, evidence);
+    assert_eq!(
+        (verdict.witness, verdict.confidence),
+        (Some(Witness::Folio), Confidence::Window)
+    );
+    assert_eq!(verdict.withdrawn, None);
+}
+
+#[test]
+fn a_folio_that_came_after_the_look_is_withdrawn() {
+    let mut failure = failure(Phase::Post, "xfs");
+    (failure.ts_ns, failure.duration_ns) = (1_000_000, 900_000);
+    (failure.wb_err_begin, failure.wb_err_now) = (5, 5);
+    let verdict = judge(
+        &start(false),
+        failure,
+        vec![refusal(&["uptodate"]), Event::Cached(touched(995_000, 21))],
+    );
+    assert!(verdict.withdrawn.is_some());
+}
+
+#[test]
+fn a_change_of_wb_err_that_another_failure_explains_is_withdrawn() {
+    let mut engine = Engine::new(&start(false));
+    let mut out = Vec::new();
+    let outcome = |failure| {
+        Event::Outcome(Outcome {
+            failure,
+            outcome: OutcomeKind::StaleCache,
+            ret: None,
+        })
+    };
+    let mut lonely = failure(Phase::Post, "xfs");
+    lonely.wb_err_now = 5;
+    let mut seen = lonely.clone();
+    (seen.id, seen.ts_ns, seen.duration_ns, seen.refusals) = (2, 2500, 1500, 1);
+    engine.push(&Event::Failure(Box::new(lonely)), &mut out);
+    engine.push(&outcome(1), &mut out);
+    engine.push(&Event::Failure(Box::new(seen)), &mut out);
+    let Event::Refusal(mut folio) = refusal(&["dirty"]) else {
+        unreachable!()
+    };
+    folio.failure = 2;
+    engine.push(&Event::Refusal(folio), &mut out);
+    engine.push(&outcome(2), &mut out);
+    engine.finish(&mut out);
+    let withdrawn: Vec<_> = out
+        .iter()
+        .map(|j| (j.failure.id, j.verdict.withdrawn.is_some()))
+        .collect();
+    assert_eq!(withdrawn, [(2, false), (1, true)]);
+}
+
+#[test]
+fn a_folio_met_while_mapping_names_who_brought_it_back() {
+    let evidence = vec![refusal(&["uptodate"]), Event::Cached(touched(1900, 21))];
+    let verdict = judge(&start(false), failure(Phase::Map, "btrfs"), evidence);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::Reappeared, Confidence::Exact)
+    );
+    assert_eq!(verdict.party.unwrap().did, "cached");
+}
+
+#[test]
+fn an_open_case_is_judged_at_the_end() {
+    let mut engine = Engine::new(&start(false));
+    let mut out = Vec::new();
+    let mut failure = failure(Phase::Pre, "ext4");
+    failure.refusals = 3;
+    engine.push(&Event::Failure(Box::new(failure)), &mut out);
+    engine.push(&refusal(&["dirty"]), &mut out);
+    assert!(out.is_empty());
+    engine.finish(&mut out);
+    assert_eq!(out.len(), 1);
+}
