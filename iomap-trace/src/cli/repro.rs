@@ -39,8 +39,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     name: Option<OsString>,
     /// Length of the range that is written to, in bytes (K, M, G are understood)
-    #[arg(long, value_name = "BYTES", default_value = "8M", value_parser = bytes)]
-    file_size: u64,
+    /// [default: 512K for mmap, 8M otherwise]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    file_size: Option<u64>,
     /// Start of that range; what is before it stays a hole
     #[arg(long, value_name = "BYTES", default_value = "0", value_parser = bytes)]
     offset: u64,
@@ -76,7 +77,7 @@ impl Args {
             duration: self.seconds,
             seed: self.seed,
             control: self.control,
-            file_size: self.file_size,
+            file_size: self.file_size.unwrap_or(defaults.file_size),
             offset: self.offset,
             block: self.block,
             direct_threads: self.direct_threads,

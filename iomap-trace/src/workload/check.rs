@@ -6,6 +6,9 @@
 //! shows only while it is there. So each part of the range is read through the page cache as it is
 //! and then with O_DIRECT, which reads past clean pages. A part that is not cached agrees without
 //! saying anything; [`DataCheck::cached_bytes`] tells how much was.
+//!
+//! This is the state at the end. A stale page that was written or dropped again before then leaves
+//! no trace here: agreement does not prove that nobody read old data during the run.
 
 use std::fs::File;
 use std::io;

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::options::Options;
 use super::stop;
+use crate::text::printable;
 
 /// The directory entry, removed on drop.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Creates the file of `options`, never an existing one.
     pub(super) fn create(options: &Options) -> Result<Self> {
-        let shown = options.dir.display();
+        let shown = options.shown_dir();
         let dir_flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(CWD, &options.dir, dir_flags, Mode::empty()).map_err(|e| {
             anyhow!(
@@ -95,7 +96,7 @@ impl Entry {
             Err(error) => {
                 eprintln!(
                     "warning: cannot remove {}: {}",
-                    self.path.display(),
+                    printable(&self.path.to_string_lossy()),
                     io::Error::from(error)
                 );
                 true
@@ -114,7 +115,7 @@ impl Drop for Entry {
 }
 
 fn create_error(errno: Errno, options: &Options) -> anyhow::Error {
-    let dir = options.dir.display();
+    let dir = options.shown_dir();
     let name = options.name.display();
     match errno {
         Errno::EXIST => {
@@ -134,7 +135,7 @@ fn create_error(errno: Errno, options: &Options) -> anyhow::Error {
 pub(super) fn no_space(options: &Options) -> anyhow::Error {
     anyhow!(
         "not enough space in {} for {} bytes: free some or use a smaller --file-size",
-        options.dir.display(),
+        options.shown_dir(),
         options.file_size
     )
 }

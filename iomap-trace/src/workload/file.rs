@@ -48,7 +48,7 @@ impl WorkFile {
             anyhow!(
                 "{} ({fs}) does not open files for direct I/O: {}; \
                  use --dir on ext4, xfs or btrfs",
-                options.dir.display(),
+                options.shown_dir(),
                 io::Error::from(e)
             )
         })?;
@@ -107,7 +107,7 @@ fn write_initial(direct: &File, pos: u64, len: u64) -> io::Result<()> {
 }
 
 fn fill_error(error: &io::Error, options: &Options) -> anyhow::Error {
-    let dir = options.dir.display();
+    let dir = options.shown_dir();
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => no_space(options),
         Some(libc::EINVAL) => anyhow!(

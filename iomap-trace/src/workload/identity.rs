@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{major, minor};
 use serde::Serialize;
 
-use crate::text::escape_path;
+use crate::text::{escape_path, printable};
 
 /// The file that the threads write to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +34,7 @@ impl FileInfo {
         use std::os::unix::ffi::OsStrExt;
         let meta = file
             .metadata()
-            .with_context(|| format!("cannot stat {}", path.display()))?;
+            .with_context(|| format!("cannot stat {}", printable(&path.to_string_lossy())))?;
         let (path, path_escaped) = escape_path(path.as_os_str().as_bytes());
         Ok(Self {
             path,

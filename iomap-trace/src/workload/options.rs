@@ -9,6 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::error::{ExitKind, Fail};
+use crate::text::printable;
 
 /// Base offsets must be page multiples on every architecture.
 const OFFSET_STEP: u64 = 64 * 1024;
@@ -38,6 +39,16 @@ impl Mode {
             Self::Buffered => "buffered",
             Self::Aio => "aio",
             Self::Uring => "uring",
+        }
+    }
+
+    /// Length of the working range in bytes unless told otherwise. A dirtier that finds a page dirty
+    /// already does nothing, and one far from the direct writers does not collide: stores need a
+    /// small range to meet them thousands of times in a few seconds.
+    const fn file_size(self) -> u64 {
+        match self {
+            Self::Mmap => 512 << 10,
+            Self::Buffered | Self::Aio | Self::Uring => 8 << 20,
         }
     }
 
@@ -93,7 +104,7 @@ impl Options {
             duration: Duration::from_secs(10),
             seed: 1,
             control: false,
-            file_size: 8 << 20,
+            file_size: mode.file_size(),
             offset: 0,
             block: 16 << 10,
             direct_threads: 2,
@@ -151,6 +162,11 @@ impl Options {
     /// End of the working range, where a file offset can still express it.
     fn end(&self) -> Option<i64> {
         i64::try_from(self.offset.checked_add(self.file_size)?).ok()
+    }
+
+    /// The directory for an error's one line.
+    pub(super) fn shown_dir(&self) -> String {
+        printable(&self.dir.to_string_lossy())
     }
 
     /// The whole working range.
