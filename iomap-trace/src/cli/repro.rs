@@ -14,8 +14,8 @@ use crate::workload::{self, Mode, Options};
 /// Arguments of `repro`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-At the end dirty pages are written back, then the range is read through the page
-cache as it is and with O_DIRECT; a clean page with old contents differs there.
+At the end dirty pages are written back, then the range is read through the
+page cache as it is and with O_DIRECT: a clean page with old contents differs.
 Exit status: 0 the run went through, whatever it found; 1 error; 2 usage.")]
 pub struct Args {
     /// Which writers collide
@@ -32,7 +32,7 @@ pub struct Args {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    /// No collision: both kinds of writers keep to their own half of the file
+    /// No collision: each kind of writer keeps to its half of the file
     #[arg(long)]
     control: bool,
     /// Name of the file, which must not exist [default: iomap-trace-repro-<pid>.dat]

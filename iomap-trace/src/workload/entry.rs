@@ -49,7 +49,7 @@ impl Entry {
             .unwrap_or_else(|_| options.dir.clone())
             .join(&options.name);
         if !options.keep {
-            stop::remember(dir.as_raw_fd(), &name);
+            stop::remember(dir.as_raw_fd(), file.as_raw_fd(), &name);
         }
         Ok(Self {
             dir,

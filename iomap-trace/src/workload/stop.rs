@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 static STOPPED: AtomicBool = AtomicBool::new(false);
 static DIR: AtomicI32 = AtomicI32::new(-1);
+static FILE: AtomicI32 = AtomicI32::new(-1);
 static NAME: AtomicPtr<c_char> = AtomicPtr::new(ptr::null_mut());
 
 const SIGBUS_TEXT: &[u8] =
@@ -18,21 +19,39 @@ extern "C" fn on_stop(_signal: c_int) {
 }
 
 /// A store through the mapping failed: there is no way back into the thread, so the file goes and
-/// the process ends. Only async-signal-safe calls are made here.
+/// the process ends. Only async-signal-safe calls are made here and below.
 extern "C" fn on_sigbus(_signal: c_int) {
-    let name = NAME.load(Ordering::Acquire);
-    // SAFETY: `name`, where set, is a leaked C string; unlinkat, write and _exit may be called in
-    // a signal handler, and the text is a constant.
+    remove_remembered();
+    // SAFETY: write and _exit may be called in a signal handler, and the text is a constant.
     unsafe {
-        if !name.is_null() {
-            libc::unlinkat(DIR.load(Ordering::Acquire), name, 0);
-        }
         libc::write(
             libc::STDERR_FILENO,
             SIGBUS_TEXT.as_ptr().cast(),
             SIGBUS_TEXT.len(),
         );
         libc::_exit(1);
+    }
+}
+
+/// Removes the remembered file if its name still leads to it. One that was renamed meanwhile stays:
+/// to find it takes more than a signal handler may do.
+fn remove_remembered() {
+    let name = NAME.load(Ordering::Acquire);
+    if name.is_null() {
+        return;
+    }
+    let (dir, file) = (DIR.load(Ordering::Acquire), FILE.load(Ordering::Acquire));
+    // SAFETY: `name` is a leaked C string; a zeroed stat is a valid one, and all three calls may be
+    // made in a signal handler.
+    unsafe {
+        let mut ours: libc::stat = std::mem::zeroed();
+        let mut there: libc::stat = std::mem::zeroed();
+        if libc::fstat(file, &raw mut ours) == 0
+            && libc::fstatat(dir, name, &raw mut there, libc::AT_SYMLINK_NOFOLLOW) == 0
+            && (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+        {
+            libc::unlinkat(dir, name, 0);
+        }
     }
 }
 
@@ -66,8 +85,9 @@ pub fn on_signals() -> io::Result<&'static AtomicBool> {
 }
 
 /// Tells the SIGBUS handler which file to remove. `name` is leaked: a handler may read it any time.
-pub(super) fn remember(dir: RawFd, name: &CString) {
+pub(super) fn remember(dir: RawFd, file: RawFd, name: &CString) {
     DIR.store(dir, Ordering::Release);
+    FILE.store(file, Ordering::Release);
     NAME.store(name.clone().into_raw(), Ordering::Release);
 }
 
@@ -75,6 +95,7 @@ pub(super) fn remember(dir: RawFd, name: &CString) {
 pub(super) fn forget() {
     NAME.store(ptr::null_mut(), Ordering::Release);
     DIR.store(-1, Ordering::Release);
+    FILE.store(-1, Ordering::Release);
 }
 
 #[cfg(test)]
