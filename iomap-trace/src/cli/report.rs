@@ -1,13 +1,94 @@
 //! `iomap-trace report`
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use crate::report::{self, Format};
 
 /// Arguments of `report`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Event logs, plain or zstd; - reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// What to write
+    #[arg(long, value_enum, default_value_t = Kind::Table)]
+    format: Kind,
+    /// Write to FILE instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kind {
+    /// A row for each failure, and a summary
+    Table,
+    /// The log's records with the verdicts among them, and a summary, as NDJSON
+    Json,
+}
 
 /// Runs `report`.
-pub fn run(_args: &Args) -> Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+///
+/// # Errors
+/// When a log cannot be read, is none or is damaged; when the report cannot be written.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let format = match args.format {
+        Kind::Json => Format::Json,
+        Kind::Table if args.output.is_some() => Format::Table {
+            width: report::DEFAULT_WIDTH,
+        },
+        Kind::Table => Format::Table {
+            width: report::terminal_width(),
+        },
+    };
+    if args.files.iter().any(|file| file == Path::new("-")) && io::stdin().is_terminal() {
+        bail!("standard input is a terminal, not an event log: name a file, or pipe one in");
+    }
+    let result = match &args.output {
+        None => write(args, format, io::stdout().lock()),
+        Some(output) => {
+            refuse_input(output, &args.files)?;
+            let file = File::create(output)
+                .with_context(|| format!("{} cannot be created", output.display()))?;
+            write(args, format, file)
+        }
+    };
+    match result {
+        // Whoever reads the report has seen enough of it.
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        other => other.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn write(args: &Args, format: Format, out: impl Write) -> Result<()> {
+    let mut out = BufWriter::with_capacity(64 << 10, out);
+    let result = report::replay(&args.files, format, &mut out, &mut io::stderr());
+    out.flush().context("the report cannot be written")?;
+    result
+}
+
+/// Creating the output would empty a log that is to be read.
+fn refuse_input(output: &Path, inputs: &[PathBuf]) -> Result<()> {
+    let id = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    if let Some(output_id) = id(output)
+        && inputs.iter().any(|input| id(input) == Some(output_id))
+    {
+        bail!(
+            "{} is also a log to read: choose another file with -o",
+            output.display()
+        );
+    }
+    Ok(())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
 }

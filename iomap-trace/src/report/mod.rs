@@ -1,1 +1,32 @@
-//! report
+//! Verdicts in, text out: the live table, NDJSON, and the summary.
+
+mod budget;
+mod cell;
+mod detail;
+mod json;
+mod replay;
+mod session;
+mod summary;
+mod summary_text;
+mod table;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub use budget::WarningBudget;
+pub use replay::replay;
+pub use session::{Format, Session};
+pub use summary::{Cost, Costs, Losses, Summary};
+pub use summary_text::{Live, footer, summary_text};
+pub use table::Table;
+pub use tally::{Counts, Entry, FileId, Pair, Tally};
+
+/// Columns of a report that goes elsewhere than to a terminal.
+pub const DEFAULT_WIDTH: usize = 80;
+
+/// Columns of the terminal at standard output, [`DEFAULT_WIDTH`] if it is none or narrower.
+pub fn terminal_width() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stdout())
+        .map_or(DEFAULT_WIDTH, |size| usize::from(size.ws_col))
+        .max(DEFAULT_WIDTH)
+}

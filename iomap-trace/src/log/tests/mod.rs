@@ -10,7 +10,7 @@ use std::io::{self, Cursor, Write};
 use std::sync::{Arc, Mutex};
 
 use super::{Ending, Reader, Sink, Writer};
-use crate::event::{End, Event, Mark, strategies};
+use crate::event::{Event, Mark, strategies};
 
 /// A disk that holds `room` bytes.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ fn events(count: usize) -> Vec<Event> {
             events.push(event);
         }
     }
-    events.push(Event::End(Box::new(End::default())));
+    events.push(Event::End(Box::default()));
     events
 }
 

@@ -1,0 +1,135 @@
+//! One run after the other: the way events take, live and in replay.
+
+use anyhow::Result;
+use std::io::Write;
+
+use super::json;
+use super::summary::Summary;
+use super::summary_text::summary_text;
+use super::table::Table;
+use crate::correlate::{Engine, Judged};
+use crate::event::Event;
+
+/// What a session writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A row for each failure, and the summary as text.
+    Table {
+        /// Columns of a line.
+        width: usize,
+    },
+    /// Every record, every verdict, and the summary, one JSON object a line.
+    Json,
+    /// Nothing but the summary as text.
+    Summary {
+        /// Columns of a line.
+        width: usize,
+    },
+}
+
+/// Takes events in the order of the log, judges them, and writes the results.
+///
+/// The live tracer and the replay of a log use it alike, so that both give the same bytes.
+#[derive(Debug)]
+pub struct Session {
+    format: Format,
+    table: Table,
+    engine: Option<Engine>,
+    summary: Summary,
+    /// Emptied after each event; kept for its memory.
+    judged: Vec<Judged>,
+}
+
+impl Session {
+    /// A session that writes in `format`.
+    pub fn new(format: Format) -> Self {
+        let width = match format {
+            Format::Table { width } | Format::Summary { width } => width,
+            Format::Json => super::DEFAULT_WIDTH,
+        };
+        Self {
+            format,
+            table: Table::new(width),
+            engine: None,
+            summary: Summary::default(),
+            judged: Vec::new(),
+        }
+    }
+
+    /// Takes an event. A run goes from its `start` to its `end`; another may follow.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn event(&mut self, event: &Event, out: &mut dyn Write) -> Result<()> {
+        if let Event::Start(start) = event {
+            self.end_run(out)?;
+            self.summary.start(start);
+            self.table.set_clock(start.clock);
+            self.engine = Some(Engine::new(start));
+        }
+        if self.format == Format::Json {
+            json::line(out, event)?;
+        }
+        // What a log holds between the end of a run and the start of another belongs to none.
+        if let Some(engine) = &mut self.engine {
+            engine.push(event, &mut self.judged);
+            self.write_judged(out)?;
+            if let Event::End(end) = event {
+                self.end_run(out)?;
+                self.summary.end(end);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a run, if one is open: what is undecided is judged with what is known. An `end` event
+    /// does it by itself; this is for a run, or a log, that stops without one.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn end_run(&mut self, out: &mut dyn Write) -> Result<()> {
+        if let Some(mut engine) = self.engine.take() {
+            engine.finish(&mut self.judged);
+            self.write_judged(out)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the run, if one is open, and writes the summary.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn finish(&mut self, out: &mut dyn Write) -> Result<()> {
+        self.end_run(out)?;
+        match self.format {
+            Format::Json => json::line(out, &self.summary)?,
+            Format::Table { width } => {
+                if self.summary.failures.total() > 0 {
+                    writeln!(out)?;
+                }
+                out.write_all(summary_text(&self.summary, width).as_bytes())?;
+            }
+            Format::Summary { width } => {
+                out.write_all(summary_text(&self.summary, width).as_bytes())?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    /// The sums up to now.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    fn write_judged(&mut self, out: &mut dyn Write) -> Result<()> {
+        for judged in self.judged.drain(..) {
+            self.summary.judged(&judged);
+            match self.format {
+                Format::Table { .. } => self.table.row(&judged, out)?,
+                Format::Json => json::line(out, &judged.verdict)?,
+                Format::Summary { .. } => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,336 @@
+//! The summary for people, and the line that a live table ends in.
+
+use std::fmt::Write as _;
+use tabled::builder::Builder;
+use tabled::settings::object::Columns;
+use tabled::settings::{Alignment, Padding, Style};
+
+use super::cell;
+use super::summary::{Cost, Summary};
+use super::tally::{Entry, FileId};
+use crate::correlate::Cause;
+
+/// Rows of the lists by file and by pair.
+const TOP: usize = 10;
+
+/// The present state of a live run, which no record has yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Live {
+    /// Nanoseconds since the run began.
+    pub elapsed_ns: u64,
+    /// Records lost so far.
+    pub lost: u64,
+    /// Run time of the programs so far, when it is measured.
+    pub cost: Option<Cost>,
+}
+
+/// One line with totals, losses and the tool's own cost, at most 80 columns wide.
+pub fn footer(summary: &Summary, live: &Live) -> String {
+    let failures = summary.failures;
+    let mut line = format!(
+        "{}: pre {}, map {}, post {}; lost {}",
+        cell::duration(live.elapsed_ns),
+        failures.pre,
+        failures.map,
+        failures.post,
+        live.lost
+    );
+    if let Some(cost) = live.cost {
+        // Writing to a String cannot fail.
+        let _ = write!(line, "; cost {}", cell::duration(cost.ns));
+        if let Some(each) = cost.ns.checked_div(cost.runs) {
+            let _ = write!(line, " ({} a run)", cell::duration(each));
+        }
+    }
+    cell::fit_end(&line, super::DEFAULT_WIDTH)
+}
+
+/// The summary as text, its lines at most `width` columns wide, 80 at least.
+pub fn summary_text(summary: &Summary, width: usize) -> String {
+    let width = width.max(super::DEFAULT_WIDTH);
+    let mut text = String::new();
+    let total = summary.failures.total();
+    let time = cell::duration(summary.duration_ns);
+    if total == 0 {
+        push(
+            &mut text,
+            width,
+            &format!("No failed invalidation in {time}."),
+        );
+    } else {
+        let title = format!("{}, in {time}", count(total, "failed invalidation"));
+        push(&mut text, width, &title);
+        text.push('\n');
+        by_phase(&mut text, summary);
+        by_cause(&mut text, summary);
+        by_file(&mut text, summary, width);
+        by_pair(&mut text, summary, width);
+        stale(&mut text, summary, width);
+        kernel(&mut text, summary, width);
+    }
+    accounts(&mut text, summary, width);
+    text
+}
+
+fn by_phase(text: &mut String, summary: &Summary) {
+    let failures = summary.failures;
+    let rows = [
+        (
+            "pre",
+            failures.pre,
+            "through the page cache instead: not direct, but harmless",
+        ),
+        (
+            "map",
+            failures.map,
+            "the same way, found by btrfs while it mapped the range",
+        ),
+        (
+            "post",
+            failures.post,
+            "to disk, but the page cache may be stale",
+        ),
+    ];
+    let rows = rows
+        .iter()
+        .map(|(phase, count, what)| [phase.to_string(), count.to_string(), what.to_string()]);
+    list(text, ["phase", "failures", "the write went"], &[1], rows);
+}
+
+fn by_cause(text: &mut String, summary: &Summary) {
+    let mut causes: Vec<_> = summary.causes.iter().collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let rows = causes.into_iter().map(|(cause, count)| {
+        [
+            cause.name().to_owned(),
+            count.to_string(),
+            meaning(*cause).to_owned(),
+        ]
+    });
+    list(text, ["cause", "failures", "the folio"], &[1], rows);
+}
+
+fn meaning(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Redirtied => "was dirtied again after it had been written back",
+        Cause::OrderedIo => "was held by the completion of a btrfs ordered extent",
+        Cause::ExtentLock => "was held by a lock on its range in the extent tree",
+        Cause::Writeback => "was under writeback",
+        Cause::Journal => "was held by the journal",
+        Cause::Buffers => "had a busy buffer head",
+        Cause::Launder => "could not be laundered",
+        Cause::Reappeared => "was in the page cache again",
+        Cause::WritebackError => "could not be written back: no invalidation was tried",
+        Cause::Unknown => "was kept for a reason that was not seen",
+    }
+}
+
+fn by_file(text: &mut String, summary: &Summary, width: usize) {
+    let number = digits(summary).max(4);
+    let room = width - 3 * (number + 2);
+    let rows = summary.files.ranked();
+    let rest = rows.len().saturating_sub(TOP);
+    let rows = rows.into_iter().take(TOP).map(|(file, entry)| {
+        let counts = entry.counts;
+        [
+            cell::fit_start(&file_name(file, entry), room),
+            counts.pre.to_string(),
+            counts.map.to_string(),
+            counts.post.to_string(),
+        ]
+    });
+    list(text, ["file", "pre", "map", "post"], &[1, 2, 3], rows);
+    more(text, rest, "file", summary.files.others().total());
+}
+
+fn file_name(file: &FileId, entry: &Entry) -> String {
+    match (&entry.path, file.root) {
+        (Some(path), _) => cell::clean(path, !entry.path_escaped),
+        (None, None) => format!("{}:{}", file.dev, file.ino),
+        (None, Some(root)) => format!("{}:{} (subvolume {root})", file.dev, file.ino),
+    }
+}
+
+fn by_pair(text: &mut String, summary: &Summary, width: usize) {
+    if summary.pairs.is_empty() {
+        return;
+    }
+    let rows = summary.pairs.ranked();
+    let rest = rows.len().saturating_sub(TOP);
+    let did_room = width - 48 - digits(summary).max(8);
+    let rows = rows.into_iter().take(TOP).map(|(pair, entry)| {
+        [
+            cell::task(&pair.comm, pair.pid, 21),
+            cell::task(&pair.party_comm, pair.party_pid, 21),
+            cell::fit_end(&cell::clean(&pair.did, false), did_room),
+            entry.counts.total().to_string(),
+        ]
+    });
+    list(
+        text,
+        ["writer", "other party", "which", "failures"],
+        &[3],
+        rows,
+    );
+    more(text, rest, "pair", summary.pairs.others().total());
+}
+
+fn stale(text: &mut String, summary: &Summary, width: usize) {
+    let post = summary.failures.post;
+    if post == 0 {
+        return;
+    }
+    let mut files: Vec<_> = summary.files.ranked();
+    files.retain(|(_, entry)| entry.counts.post > 0);
+    let verb = if post == 1 { "write" } else { "writes" };
+    push(
+        text,
+        width,
+        &format!(
+            "{post} {verb} may have left stale data in the page cache: buffered and mapped readers may \
+         see old contents, and the next fsync of these files returns EIO:"
+        ),
+    );
+    for (file, entry) in files.iter().take(TOP) {
+        let _ = writeln!(
+            text,
+            "  {}",
+            cell::fit_start(&file_name(file, entry), width - 2)
+        );
+    }
+    more(text, files.len().saturating_sub(TOP), "file", 0);
+    if files.len() <= TOP {
+        text.push('\n');
+    }
+}
+
+fn kernel(text: &mut String, summary: &Summary, width: usize) {
+    let would = summary.kernel_would_have_printed;
+    let mut line = format!(
+        "The kernel's own message, ten a day at most, would have shown {would} of these {}",
+        summary.failures.total()
+    );
+    if let Some(printed) = summary.kernel_printed {
+        let _ = write!(line, " (it did print {printed})");
+    }
+    line.push('.');
+    push(text, width, &line);
+}
+
+/// What the numbers rest on: losses, missing evidence, the tool's own cost.
+fn accounts(text: &mut String, summary: &Summary, width: usize) {
+    let losses = &summary.losses;
+    if losses.total > 0 {
+        let probes: Vec<_> = losses
+            .by_probe
+            .iter()
+            .filter(|(_, lost)| **lost > 0)
+            .map(|(probe, lost)| format!("{} {lost}", cell::clean(probe, false)))
+            .collect();
+        push(
+            text,
+            width,
+            &format!(
+                "{} lost, so the numbers are too low: {}.",
+                count(losses.total, "record"),
+                probes.join(", ")
+            ),
+        );
+    } else if summary.unended == 0 {
+        push(text, width, "No record was lost.");
+    }
+    if summary.unended > 0 {
+        push(
+            text,
+            width,
+            &format!(
+                "{} without an end: what was lost there is not known.",
+                count(summary.unended, "run")
+            ),
+        );
+    }
+    if summary.withdrawn > 0 {
+        push(
+            text,
+            width,
+            &format!(
+                "{} turned out to be none and {} not counted.",
+                count(summary.withdrawn, "suspected failure"),
+                if summary.withdrawn == 1 { "is" } else { "are" }
+            ),
+        );
+    }
+    if !summary.evidence_missing.is_empty() {
+        let hooks: Vec<_> = summary
+            .evidence_missing
+            .iter()
+            .map(|(hook, verdicts)| format!("{} ({verdicts})", cell::clean(hook, false)))
+            .collect();
+        push(
+            text,
+            width,
+            &format!("Verdicts without the evidence of: {}.", hooks.join(", ")),
+        );
+    }
+    let cost = summary.cost.total;
+    if cost.runs > 0 {
+        let mut line = format!(
+            "The probes ran {} times for {} in all, {} each",
+            cost.runs,
+            cell::duration(cost.ns),
+            cell::duration(cost.ns / cost.runs)
+        );
+        if let Some(each) = cost.ns.checked_div(summary.direct_writes) {
+            let _ = write!(line, ", {} for each direct write", cell::duration(each));
+        }
+        line.push('.');
+        push(text, width, &line);
+    }
+}
+
+/// Digits of the largest count.
+fn digits(summary: &Summary) -> usize {
+    summary.failures.total().to_string().len()
+}
+
+/// `1 file`, `2 files`.
+fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn more(text: &mut String, rest: usize, what: &str, failures_of_others: u64) {
+    if failures_of_others > 0 {
+        let _ = writeln!(text, "and many more {what}s\n");
+    } else if rest > 0 {
+        let _ = writeln!(text, "and {} more\n", count(rest as u64, what));
+    }
+}
+
+/// A paragraph, broken at spaces.
+fn push(text: &mut String, width: usize, paragraph: &str) {
+    text.push_str(&cell::wrap(paragraph, width));
+    text.push('\n');
+}
+
+/// A table with a header, and an empty line after it. `numbers`: columns aligned to the right.
+fn list<const N: usize>(
+    text: &mut String,
+    header: [&str; N],
+    numbers: &[usize],
+    rows: impl Iterator<Item = [String; N]>,
+) {
+    let mut builder = Builder::new();
+    builder.push_record(header);
+    for row in rows {
+        builder.push_record(row);
+    }
+    let mut table = builder.build();
+    table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
+    for column in numbers {
+        table.modify(Columns::one(*column), Alignment::right());
+    }
+    for line in table.to_string().lines() {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text.push('\n');
+}
