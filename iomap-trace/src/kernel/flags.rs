@@ -53,7 +53,7 @@ fn bits(
         let (Some(name), Ok(bit)) = (name.strip_prefix(prefix), u32::try_from(*bit)) else {
             continue;
         };
-        if name != "PrivateStart" {
+        if !name.ends_with("PrivateStart") {
             names.entry(bit).or_insert_with(|| spell(name));
         }
     }

@@ -228,7 +228,9 @@ fn split(line: &str) -> Option<(u64, &str, Option<&str>)> {
         None => (rest, None),
     };
     let text = matches!(kind, "t" | "T" | "w" | "W");
-    if name.is_empty() || !(text || name.starts_with("__tracepoint_")) {
+    // The padding in front of each function has a symbol of its own on some kernels.
+    let wanted = text && !name.starts_with("__pfx_") || name.starts_with("__tracepoint_");
+    if name.is_empty() || !wanted {
         return None;
     }
     Some((u64::from_str_radix(address, 16).ok()?, name, module))
