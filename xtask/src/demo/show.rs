@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Lines of the live table that are shown; the rest is counted.
+/// Lines of the live table that are shown.
 const LINES: usize = 14;
 
 /// What is the same for each filesystem.
@@ -76,21 +76,17 @@ impl Show<'_> {
     }
 }
 
-/// Copies the first `lines` of a text, and says how many more there were. Reads to the end, so that
-/// whoever writes it is never held up.
+/// Copies the first `lines` of a text, and says when there are more: at once, because the tracer's
+/// summary on standard error follows the last. Reads to the end, so that the writer is never held up.
 fn head(text: impl BufRead, lines: usize, to: &mut impl Write) -> Result<()> {
-    let mut more = 0_usize;
     for (at, line) in text.split(b'\n').enumerate() {
         let line = line.context("cannot read the live table")?;
         if at < lines {
             to.write_all(&line)?;
             to.write_all(b"\n")?;
-        } else {
-            more += 1;
+        } else if at == lines {
+            writeln!(to, "... (the log has all rows)")?;
         }
-    }
-    if more > 0 {
-        writeln!(to, "... {more} more lines")?;
     }
     Ok(())
 }
@@ -106,8 +102,8 @@ mod tests {
     }
 
     #[test]
-    fn shows_the_head_and_counts_the_rest() {
-        assert_eq!(headed("a\nb\nc\nd\n"), "a\nb\n... 2 more lines\n");
+    fn shows_the_head_and_says_that_there_is_more() {
+        assert_eq!(headed("a\nb\nc\nd\n"), "a\nb\n... (the log has all rows)\n");
         assert_eq!(headed("a\n"), "a\n");
         assert_eq!(headed(""), "");
     }
