@@ -1,6 +1,8 @@
 //! The current task: who it is, and whether it came by a system call or a page fault.
 
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_boot_ns};
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_boot_ns,
+};
 use iomap_trace_ebpf::{Actor, SYSCALL_UNKNOWN};
 
 use crate::read::{member, offset, read, setting};
@@ -34,7 +36,11 @@ pub fn current(ts_ns: u64) -> Actor {
         tid: ids as u32,
         comm: bpf_get_current_comm().unwrap_or([0; 16]),
         task_flags,
-        syscall: if task_flags & PF_KTHREAD == 0 { syscall(task) } else { SYSCALL_UNKNOWN },
+        syscall: if task_flags & PF_KTHREAD == 0 {
+            syscall(task)
+        } else {
+            SYSCALL_UNKNOWN
+        },
     }
 }
 

@@ -3,17 +3,17 @@
 //! An interval is sent when its inode failed meanwhile. Otherwise it is kept for a while, and sent
 //! when a write that had begun before its end fails.
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_get_stack;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use aya_ebpf::EbpfContext;
 use iomap_trace_ebpf::{
     Counter, HOLDER_EXTENT_LOCK, HOLDER_ORDERED_IO, Header, HolderRecord, LOCK_STACK, RECORD_HOLDER,
 };
 
 use crate::maps::{
-    HOLDER, HolderScratch, INODES, LOCKS, LockKey, LockState, ORDERED, OrderedState, RECENT, RECENT_SLOTS,
-    RecentKey,
+    HOLDER, HolderScratch, INODES, LOCKS, LockKey, LockState, ORDERED, OrderedState, RECENT,
+    RECENT_SLOTS, RecentKey,
 };
 use crate::read::{Fault, count, member, offset, setting};
 use crate::{actor, emit, inode};
@@ -76,7 +76,11 @@ fn watched(tree: u64) -> Result<u64, Fault> {
         return Err(Fault);
     }
     let mapping = inode::mapping_of_btrfs(member!(tree, io_tree_inode as u64)?)?;
-    if INODES.get_ptr(mapping).is_some() { Ok(mapping) } else { Err(Fault) }
+    if INODES.get_ptr(mapping).is_some() {
+        Ok(mapping)
+    } else {
+        Err(Fault)
+    }
 }
 
 #[inline(always)]
@@ -95,7 +99,11 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
             return Ok(());
         }
     }
-    let key = LockKey { tree, start, tid: tid as u64 };
+    let key = LockKey {
+        tree,
+        start,
+        tid: tid as u64,
+    };
     if let Some(state) = LOCKS.get_ptr_mut(&key) {
         // SAFETY: this entry is only written by this task.
         let state = unsafe { &mut *state };
@@ -105,8 +113,13 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
             return Ok(());
         }
     }
-    let mut state =
-        LockState { holder: actor::current(now), locked_ns: now, len, stack_len: 0, stack: [0; LOCK_STACK] };
+    let mut state = LockState {
+        holder: actor::current(now),
+        locked_ns: now,
+        len,
+        stack_len: 0,
+        stack: [0; LOCK_STACK],
+    };
     state.stack_len = kernel_stack(ctx, &mut state.stack) as u64;
     if LOCKS.insert(&key, &state, 0).is_err() {
         count(Counter::LockMapFull);
@@ -131,7 +144,11 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
             return Ok(());
         }
     }
-    let key = LockKey { tree, start, tid: tid as u64 };
+    let key = LockKey {
+        tree,
+        start,
+        tid: tid as u64,
+    };
     let Some(state) = LOCKS.get_ptr(&key) else {
         count(Counter::UnlockUnpaired);
         return Ok(());
@@ -142,7 +159,9 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
         // The locker gives back the part before the range it has to wait for.
         return Ok(());
     }
-    let record = HOLDER.get_ptr_mut(HolderScratch::Unlock as u32).ok_or(Fault)?;
+    let record = HOLDER
+        .get_ptr_mut(HolderScratch::Unlock as u32)
+        .ok_or(Fault)?;
     // SAFETY: per-CPU memory that only this program uses.
     let record = unsafe { &mut *record };
     record.holder = state.holder;
@@ -168,8 +187,11 @@ fn ordered(ctx: &RawTracePointContext, work: u64) -> Result<(), Fault> {
     }
     let extent = work - work_at as u64;
     let owner = member!(extent, ordered_inode as u64)?;
-    let mapping =
-        if setting!(ordered_inode_is_vfs) == 1 { inode::mapping_of(owner)? } else { inode::mapping_of_btrfs(owner)? };
+    let mapping = if setting!(ordered_inode_is_vfs) == 1 {
+        inode::mapping_of(owner)?
+    } else {
+        inode::mapping_of_btrfs(owner)?
+    };
     if INODES.get_ptr(mapping).is_none() {
         return Ok(());
     }
@@ -192,7 +214,9 @@ fn ordered(ctx: &RawTracePointContext, work: u64) -> Result<(), Fault> {
 
 #[inline(always)]
 fn ordered_done(state: &OrderedState) -> Result<(), Fault> {
-    let record = HOLDER.get_ptr_mut(HolderScratch::WorkDone as u32).ok_or(Fault)?;
+    let record = HOLDER
+        .get_ptr_mut(HolderScratch::WorkDone as u32)
+        .ok_or(Fault)?;
     // SAFETY: per-CPU memory that only this program uses.
     let record = unsafe { &mut *record };
     record.holder = state.worker;
@@ -228,7 +252,14 @@ fn tell(record: &mut HolderRecord, mapping: u64) {
     }
     let slot = state.next % RECENT_SLOTS;
     state.next = slot + 1;
-    let _ = RECENT.insert(RecentKey { mapping, slot: slot as u64 }, &*record, 0);
+    let _ = RECENT.insert(
+        RecentKey {
+            mapping,
+            slot: slot as u64,
+        },
+        &*record,
+        0,
+    );
 }
 
 /// Sends the kept intervals that had not ended when a failed write began.
@@ -251,7 +282,7 @@ pub fn tell_recent(mapping: u64, begin_ns: u64) {
 #[inline(always)]
 pub fn kernel_stack<const N: usize>(ctx: &RawTracePointContext, stack: &mut [u64; N]) -> u32 {
     // SAFETY: the buffer is as long as said.
-    let bytes = unsafe { bpf_get_stack(ctx.as_ptr(), stack.as_mut_ptr().cast(), (N * 8) as u32, 0) };
+    let bytes =
+        unsafe { bpf_get_stack(ctx.as_ptr(), stack.as_mut_ptr().cast(), (N * 8) as u32, 0) };
     if bytes <= 0 { 0 } else { bytes as u32 / 8 }
 }
-

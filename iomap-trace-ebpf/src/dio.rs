@@ -82,8 +82,14 @@ fn begin(ctx: &RawTracePointContext, kiocb: u64, iter: u64) -> Result<(), Fault>
 pub fn watch(ctx: &RawTracePointContext, mapping: u64) {
     let ancestor = setting!(descendants_of);
     let ours = ancestor != 0 && actor::descends_from(ancestor);
-    let state =
-        InodeState { last_fail_ns: 0, wb_error_ns: 0, wb_reported: 0, ours: ours as u32, next: 0, pad: 0 };
+    let state = InodeState {
+        last_fail_ns: 0,
+        wb_error_ns: 0,
+        wb_reported: 0,
+        ours: ours as u32,
+        next: 0,
+        pad: 0,
+    };
     if INODES.insert(mapping, &state, 0).is_err() {
         count(Counter::InodeMapFull);
         aya_log_ebpf::warn!(ctx, "inode not watched: map full");
@@ -138,7 +144,9 @@ fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &Dio) -> Result<(), Fa
     } else {
         // A post failure leaves EIO in wb_err, always: without it there was none. An EIO that
         // somebody had seen before the write began would have been replaced by a new one.
-        if wb_now & ERRSEQ_ERRNO != EIO || same_error(wb_now, dio.wb_err) && dio.wb_err & ERRSEQ_SEEN != 0 {
+        if wb_now & ERRSEQ_ERRNO != EIO
+            || same_error(wb_now, dio.wb_err) && dio.wb_err & ERRSEQ_SEEN != 0
+        {
             return Ok(());
         }
     }
@@ -156,7 +164,11 @@ fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &Dio) -> Result<(), Fa
 
 /// Walks the written range, and decides whether there is anything to tell.
 #[inline(always)]
-fn finish(ctx: &RawTracePointContext, record: &mut FailureRecord, mapping: u64) -> Result<(), Fault> {
+fn finish(
+    ctx: &RawTracePointContext,
+    record: &mut FailureRecord,
+    mapping: u64,
+) -> Result<(), Fault> {
     if record.phase == PHASE_MAP && record.inode.magic != BTRFS {
         return Ok(());
     }
@@ -200,11 +212,16 @@ fn nothing_new(record: &FailureRecord, mapping: u64) -> bool {
 /// Whether a filter leaves this write out.
 #[inline(always)]
 pub fn filtered(record: &FailureRecord, mapping: u64) -> bool {
-    if filter::leaves_out_inode(&record.inode) || filter::leaves_out_writer(&record.writer, record.cgroup) {
+    if filter::leaves_out_inode(&record.inode)
+        || filter::leaves_out_writer(&record.writer, record.cgroup)
+    {
         return true;
     }
     // SAFETY: a map value stays allocated.
-    setting!(descendants_of) != 0 && !INODES.get_ptr(mapping).is_some_and(|state| unsafe { (*state).ours } == 1)
+    setting!(descendants_of) != 0
+        && !INODES
+            .get_ptr(mapping)
+            .is_some_and(|state| unsafe { (*state).ours } == 1)
 }
 
 /// Fills in what is known of the write. It comes before the walk, so that the state which the

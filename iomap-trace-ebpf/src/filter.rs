@@ -24,5 +24,6 @@ pub fn leaves_out_writer(writer: &Actor, cgroup: u64) -> bool {
 pub fn leaves_out_inode(inode: &Identity) -> bool {
     let dev = setting!(dev);
     let ino = setting!(ino);
-    dev != 0 && inode.dev as u64 != dev && inode.stat_dev as u64 != dev || ino != 0 && inode.ino != ino
+    dev != 0 && inode.dev as u64 != dev && inode.stat_dev as u64 != dev
+        || ino != 0 && inode.ino != ino
 }

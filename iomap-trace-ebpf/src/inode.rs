@@ -39,7 +39,8 @@ fn super_block(inode: u64, identity: &mut Identity) -> Result<(), Fault> {
     let fs_type = member!(sb, sb_s_type as u64)?;
     let name = member!(fs_type, fs_type_name as u64)?;
     // SAFETY: the helper checks the address and ends the string within the buffer.
-    unsafe { bpf_probe_read_kernel_str_bytes(name as *const u8, &mut identity.fs) }.map_err(|_| Fault)?;
+    unsafe { bpf_probe_read_kernel_str_bytes(name as *const u8, &mut identity.fs) }
+        .map_err(|_| Fault)?;
     Ok(())
 }
 
@@ -55,7 +56,11 @@ fn subvolume(inode: u64, identity: &mut Identity) -> Result<(), Fault> {
 #[inline(always)]
 fn btrfs_of(inode: u64) -> Result<u64, Fault> {
     let vfs = crate::read::offset!(btrfs_inode_vfs);
-    if vfs == iomap_trace_ebpf::MISSING { Err(Fault) } else { Ok(inode - vfs as u64) }
+    if vfs == iomap_trace_ebpf::MISSING {
+        Err(Fault)
+    } else {
+        Ok(inode - vfs as u64)
+    }
 }
 
 /// The page cache of the `struct inode` inside a `struct btrfs_inode`.
@@ -72,5 +77,9 @@ pub fn mapping_of_btrfs(btrfs_inode: u64) -> Result<u64, Fault> {
 #[inline(always)]
 pub fn mapping_of(inode: u64) -> Result<u64, Fault> {
     let data = crate::read::offset!(inode_i_data);
-    if data == iomap_trace_ebpf::MISSING { Err(Fault) } else { Ok(inode + data as u64) }
+    if data == iomap_trace_ebpf::MISSING {
+        Err(Fault)
+    } else {
+        Ok(inode + data as u64)
+    }
 }

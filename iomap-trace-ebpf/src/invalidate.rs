@@ -26,7 +26,9 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let pos: u64 = ctx.arg(1);
     let len: u64 = ctx.arg(2);
     let mapping = member!(host, inode_i_mapping as u64)?;
-    let record = FAILURE.get_ptr_mut(Scratch::Invalidate as u32).ok_or(Fault)?;
+    let record = FAILURE
+        .get_ptr_mut(Scratch::Invalidate as u32)
+        .ok_or(Fault)?;
     // SAFETY: per-CPU memory that only this program uses.
     let record = unsafe { &mut *record };
     dio::prepare(record, &begun(mapping, pos), host);

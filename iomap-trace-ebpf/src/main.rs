@@ -15,6 +15,7 @@ mod invalidate;
 mod maps;
 mod pages;
 mod read;
+mod trial;
 mod walk;
 
 #[panic_handler]

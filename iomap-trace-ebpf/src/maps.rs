@@ -121,7 +121,8 @@ pub enum HolderScratch {
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
-pub static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_NAMES.len() as u32, 0);
+pub static COUNTERS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(COUNTER_NAMES.len() as u32, 0);
 #[map]
 pub static FAILURE: PerCpuArray<FailureRecord> = PerCpuArray::with_max_entries(2, 0);
 #[map]

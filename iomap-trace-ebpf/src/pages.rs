@@ -8,7 +8,14 @@ use crate::actor;
 use crate::maps::{INODES, InodeState, PAGES, PageKey, PageState};
 use crate::read::{count, member, setting};
 
-const NOBODY: Actor = Actor { ts_ns: 0, tgid: 0, tid: 0, comm: [0; 16], task_flags: 0, syscall: 0 };
+const NOBODY: Actor = Actor {
+    ts_ns: 0,
+    tgid: 0,
+    tid: 0,
+    comm: [0; 16],
+    task_flags: 0,
+    syscall: 0,
+};
 
 /// `writeback_dirty_folio(folio, mapping)`: clean to dirty, in the context of the dirtier.
 #[raw_tracepoint]
@@ -77,9 +84,15 @@ fn remember(ctx: &RawTracePointContext, folio: u64, mapping: u64, dirtied: bool)
         return;
     }
     let page = if dirtied {
-        PageState { added: NOBODY, dirtied: who }
+        PageState {
+            added: NOBODY,
+            dirtied: who,
+        }
     } else {
-        PageState { added: who, dirtied: NOBODY }
+        PageState {
+            added: who,
+            dirtied: NOBODY,
+        }
     };
     if PAGES.insert(&key, &page, 0).is_err() {
         count(Counter::PageMapFull);

@@ -3,11 +3,11 @@
 //! Two passes, so that the verifier sees two short loops: first the folios are collected, then
 //! each is described.
 
-use iomap_trace_ebpf::{
-    Counter, FAULT_FOLIO, FAULT_WALK, FAULT_WALK_CUT, FOLIO_ADDED, FOLIO_BUFFERS, FOLIO_DIRTIED, FOLIO_PRIVATE,
-    FailureRecord, FolioEntry, MAX_FOLIOS,
-};
 use aya_ebpf::helpers::bpf_probe_read_kernel_buf;
+use iomap_trace_ebpf::{
+    Counter, FAULT_FOLIO, FAULT_WALK, FAULT_WALK_CUT, FOLIO_ADDED, FOLIO_BUFFERS, FOLIO_DIRTIED,
+    FOLIO_PRIVATE, FailureRecord, FolioEntry, MAX_FOLIOS,
+};
 
 use crate::inode::EXT4;
 use crate::maps::{PAGES, PageKey, Scratch, WALK, WalkBuffer};
@@ -28,7 +28,10 @@ const MAX_BUFFERS: u32 = 8;
 #[inline(always)]
 pub fn walk(record: &mut FailureRecord, mapping: u64, scratch: Scratch) {
     let first = record.pos >> PAGE_SHIFT;
-    let last = record.pos.wrapping_add(if record.len == 0 { 0 } else { record.len - 1 }) >> PAGE_SHIFT;
+    let last = record
+        .pos
+        .wrapping_add(if record.len == 0 { 0 } else { record.len - 1 })
+        >> PAGE_SHIFT;
     let Some(buffer) = WALK.get_ptr_mut(scratch as u32) else {
         record.faults |= FAULT_WALK;
         return;
@@ -142,7 +145,11 @@ fn collect(buffer: &mut WalkBuffer, faults: &mut u32, mapping: u64, first: u64, 
 #[inline(always)]
 fn wanted(index: u64, last: u64) -> u64 {
     let from = u64::MAX << (index & (SLOTS - 1));
-    if (index | (SLOTS - 1)) <= last { from } else { from & (u64::MAX >> (SLOTS - 1 - (last & (SLOTS - 1)))) }
+    if (index | (SLOTS - 1)) <= last {
+        from
+    } else {
+        from & (u64::MAX >> (SLOTS - 1 - (last & (SLOTS - 1))))
+    }
 }
 
 #[inline(always)]
@@ -185,7 +192,12 @@ fn push(buffer: &mut WalkBuffer, folio: u64) -> bool {
 }
 
 #[inline(never)]
-fn describe(folio: u64, mapping: u64, has_buffers: bool, entry: &mut FolioEntry) -> Result<(), crate::read::Fault> {
+fn describe(
+    folio: u64,
+    mapping: u64,
+    has_buffers: bool,
+    entry: &mut FolioEntry,
+) -> Result<(), crate::read::Fault> {
     entry.index = 0;
     entry.flags = 0;
     entry.bh_state = 0;
@@ -205,7 +217,10 @@ fn describe(folio: u64, mapping: u64, has_buffers: bool, entry: &mut FolioEntry)
             buffers(private, entry)?;
         }
     }
-    let key = PageKey { mapping, index: entry.index };
+    let key = PageKey {
+        mapping,
+        index: entry.index,
+    };
     if let Some(page) = PAGES.get_ptr(&key) {
         // SAFETY: a map value stays allocated; a torn copy is possible and harmless.
         let page = unsafe { &*page };

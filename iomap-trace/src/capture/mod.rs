@@ -1,1 +1,12 @@
-//! capture
+//! Ring buffer to typed events: decoding, naming, paths, and the accounts of what was lost.
+
+mod convert;
+mod how;
+mod kmsg;
+mod owners;
+mod paths;
+mod source;
+
+pub use convert::Converter;
+pub use kmsg::KernelLog;
+pub use source::{Source, boot_ns};

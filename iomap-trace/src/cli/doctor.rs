@@ -33,7 +33,7 @@ struct Findings<'a> {
 /// Runs `doctor`: prints what could be found, then fails if tracing is not possible.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let kernel = Kernel::probe(&Roots::default());
-    let (plan, hooks) = survey(&kernel);
+    let (plan, hooks) = crate::probe::survey(&kernel);
     let findings = Findings {
         plan,
         hooks,
@@ -66,9 +66,4 @@ fn usable(hooks: &[HookReport]) -> Result<()> {
     };
     let message = format!("no probe for failed invalidations on this kernel ({why})");
     Err(Fail::new(ExitKind::NoProbe, message))
-}
-
-/// Plan and hooks.
-fn survey(_kernel: &Kernel) -> (String, Vec<HookReport>) {
-    ("tracepoint".to_owned(), Vec::new())
 }

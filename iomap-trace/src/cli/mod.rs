@@ -1,12 +1,81 @@
 //! The command line: one file per subcommand.
 
+mod common;
 pub mod doctor;
+mod exec;
+mod live;
+mod record;
 pub mod report;
 pub mod repro;
+mod run;
+mod status;
+mod trace;
+mod verbose;
 
+use clap::Parser;
 use std::process::ExitCode;
+
+use crate::error::Fail;
+
+/// Says why page-cache invalidation fails under direct I/O, and who the other party was.
+///
+/// Without a command it traces: a row for each failure as it happens, a summary at the end.
+#[derive(Debug, Parser)]
+#[command(
+    name = "iomap-trace",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Exit codes: 0 done; 1 error; 2 usage; 4 not enough privileges; \
+                  5 this kernel offers no usable probe."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    trace: trace::Args,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show each failure as it happens, and a summary at the end
+    Trace(trace::Args),
+    /// Write the event log, without a table
+    Record(record::Args),
+    /// Trace while a command runs, and pass its exit status on
+    Exec(exec::Args),
+    /// Give the same verdicts from event logs
+    Report(report::Args),
+    /// Show what this kernel offers, which probe each hook gets, and why
+    Doctor(doctor::Args),
+    /// Make direct writes collide, and tell what was done
+    Repro(repro::Args),
+}
 
 /// Runs the command line and returns its exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => trace::run(&cli.trace),
+        Some(Command::Trace(args)) => trace::run(&args),
+        Some(Command::Record(args)) => record::run(&args),
+        Some(Command::Exec(args)) => exec::run(&args),
+        Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Repro(args)) => repro::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("iomap-trace: {error:#}");
+        Fail::code(&error).into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

@@ -120,7 +120,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// A number of seconds, fractions allowed.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
         .filter(|s| *s > 0.0 && *s <= 1e9)

@@ -1,1 +1,17 @@
-//! probe
+//! The hook table, the plan (the best probe for each hook, with the reason), loading, attaching.
+
+mod choice;
+mod counters;
+mod filters;
+mod hooks;
+mod object;
+mod settings;
+mod survey;
+mod tracer;
+mod trial;
+
+pub use choice::Choice;
+pub use counters::losses;
+pub use filters::{Filters, PathFilter};
+pub use survey::survey;
+pub use tracer::{Options, Tracer};

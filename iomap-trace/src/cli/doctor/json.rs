@@ -55,8 +55,8 @@ fn symbols(kernel: &Kernel) -> Value {
     match kernel.symbols() {
         Ok(symbols) => json!({
             "count": symbols.len(),
-            "addresses": !symbols.hidden(),
-            "reason": null,
+            "addresses": symbols.why_no_addresses().is_none(),
+            "reason": symbols.why_no_addresses(),
         }),
         Err(why) => json!({"count": 0, "addresses": false, "reason": why}),
     }

@@ -100,11 +100,10 @@ fn layout(kernel: &Kernel) -> String {
 
 fn symbols(kernel: &Kernel) -> String {
     match kernel.symbols() {
-        Ok(symbols) if symbols.hidden() => {
-            let why = crate::kernel::kallsyms::hidden_reason();
-            format!("{} names, no addresses: {why}", symbols.len())
-        }
-        Ok(symbols) => format!("{} functions and tracepoints", symbols.len()),
+        Ok(symbols) => match symbols.why_no_addresses() {
+            Some(why) => format!("{} names, no addresses: {why}", symbols.len()),
+            None => format!("{} functions and tracepoints", symbols.len()),
+        },
         Err(why) => why.to_owned(),
     }
 }

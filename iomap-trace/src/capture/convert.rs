@@ -1,0 +1,295 @@
+//! Records of the programs to events of the log.
+
+use iomap_trace_ebpf::{
+    FAULT_FOLIO, FAULT_IDENTITY, FAULT_NO_BEGIN, FAULT_ROOT, FAULT_WALK, FAULT_WALK_CUT,
+    FAULT_WB_ERR, FOLIO_ADDED, FOLIO_BUFFERS, FOLIO_DIRTIED, FOLIO_PRIVATE, FailureRecord,
+    FolioEntry, HOLDER_ORDERED_IO, HolderRecord, Identity, MAX_STACK, PHASE_MAP, PHASE_POST,
+};
+use std::rc::Rc;
+
+use super::how::{how, worker};
+use super::paths::Paths;
+use crate::event::{
+    Buffers, Decoded, Dev, Event, Failure, FlagNames, Holder, HolderKind, Outcome, OutcomeKind,
+    Phase, Refusal, Touched,
+};
+use crate::kernel::Kernel;
+
+/// `IOCB_ATOMIC` (include/uapi/linux/fs.h `RWF_ATOMIC`).
+const IOCB_ATOMIC: u32 = 0x40;
+/// `AS_EIO` and `AS_ENOSPC` (include/linux/pagemap.h): a write-back error nobody was told of.
+const AS_ERRORS: u64 = 0b11;
+/// Filesystems that turn `-ENOTBLK` into a buffered write.
+const FALL_BACK: &[&str] = &[
+    "btrfs", "ext2", "ext3", "ext4", "xfs", "f2fs", "gfs2", "exfat", "ntfs3",
+];
+/// Functions between a lock and the function that wanted it.
+const LOCK_FUNCTIONS: &[&str] = &[
+    "bpf_",
+    "__bpf_",
+    "__traceiter_",
+    "trace_event_",
+    "set_extent_bit",
+    "__set_extent_bit",
+    "lock_extent",
+    "__lock_extent",
+    "btrfs_lock_extent",
+    "try_lock_extent",
+    "__try_lock_extent",
+    "btrfs_try_lock_extent",
+];
+
+/// Turns records into events, and numbers them.
+pub struct Converter {
+    kernel: Rc<Kernel>,
+    flags: FlagNames,
+    stacks: bool,
+    paths: Paths,
+    failures: u64,
+    holders: u64,
+}
+
+impl Converter {
+    /// For the kernel that is traced. Without `stacks` only the function that locked is kept.
+    pub fn new(kernel: Rc<Kernel>, stacks: bool) -> Self {
+        let flags = kernel.flags.clone();
+        Self {
+            kernel,
+            flags,
+            stacks,
+            paths: Paths::default(),
+            failures: 0,
+            holders: 0,
+        }
+    }
+
+    /// The events of one record: a failure with what belongs to it, or a holder.
+    pub fn events(&mut self, record: &Decoded) -> Vec<Event> {
+        match record {
+            Decoded::Failure(record) => self.failure(record),
+            Decoded::Holder(record) => vec![self.holder(record)],
+        }
+    }
+
+    fn failure(&mut self, record: &FailureRecord) -> Vec<Event> {
+        self.failures += 1;
+        let id = self.failures;
+        let folios = &record.folio[..record.folios as usize];
+        let mut failure = self.base(id, record);
+        let mut events = Vec::with_capacity(2 + 3 * folios.len());
+        for folio in folios {
+            events.push(Event::Refusal(self.refusal(id, record.ts_ns, folio)));
+            failure.refusals += 1;
+        }
+        for folio in folios.iter().filter(|f| f.present & FOLIO_DIRTIED != 0) {
+            events.push(Event::Dirtied(touched(id, folio, false)));
+            failure.dirtied += 1;
+        }
+        for folio in folios.iter().filter(|f| f.present & FOLIO_ADDED != 0) {
+            events.push(Event::Cached(touched(id, folio, true)));
+            failure.cached += 1;
+        }
+        events.push(Event::Outcome(outcome(id, &failure, record)));
+        events.insert(0, Event::Failure(Box::new(failure)));
+        events
+    }
+
+    fn base(&mut self, id: u64, record: &FailureRecord) -> Failure {
+        let writer = &record.writer;
+        let begun = record.faults & FAULT_NO_BEGIN == 0;
+        let mut flags = fault_names(record.faults);
+        if record.ki_flags & IOCB_ATOMIC != 0 {
+            flags.push("atomic".to_owned());
+        }
+        if record.mapping_flags & AS_ERRORS != 0 {
+            flags.push("eio-before".to_owned());
+        }
+        let found = self.paths.find(writer.tgid, &record.inode);
+        flags.extend(found.flags.iter().map(|flag| (*flag).to_owned()));
+        let stack = &record.stack[..(record.stack_len as usize).min(MAX_STACK)];
+        Failure {
+            id,
+            ts_ns: record.ts_ns,
+            duration_ns: if begun {
+                record.ts_ns.saturating_sub(writer.ts_ns)
+            } else {
+                0
+            },
+            phase: match record.phase {
+                PHASE_POST => Phase::Post,
+                PHASE_MAP => Phase::Map,
+                _ => Phase::Pre,
+            },
+            pid: writer.tgid,
+            tid: writer.tid,
+            comm: text(&writer.comm),
+            worker: worker(writer),
+            completed_by: (record.current_tid != writer.tid).then_some(record.current_tid),
+            cgroup: record.cgroup,
+            dev: Dev::from_kernel(record.inode.dev),
+            ino: record.inode.ino,
+            root: root(&record.inode),
+            fs: text(&record.inode.fs),
+            path: found.path,
+            pos: record.pos,
+            len: record.len,
+            size: record.size,
+            errno: None,
+            wb_err_begin: record.wb_err_begin,
+            wb_err_now: record.wb_err_now,
+            wb_error_ns: (record.wb_error_ns != 0).then_some(record.wb_error_ns),
+            refusals: 0,
+            dirtied: 0,
+            cached: 0,
+            flags,
+            stack: self.symbolise(stack),
+        }
+    }
+
+    fn refusal(&self, failure: u64, ts_ns: u64, folio: &FolioEntry) -> Refusal {
+        let mut folio_flags = FlagNames::of(&self.flags.folio, folio.flags);
+        // The `PG_private` bit is not set by every filesystem: the pointer tells.
+        folio_flags.retain(|flag| flag != "private");
+        if folio.present & FOLIO_PRIVATE != 0 {
+            folio_flags.push("private".to_owned());
+        }
+        let buffers = (folio.present & FOLIO_BUFFERS != 0).then(|| Buffers {
+            state: FlagNames::of(&self.flags.buffer, folio.bh_state),
+            busy: folio.bh_busy,
+        });
+        Refusal {
+            failure,
+            ts_ns,
+            index: folio.index,
+            pages: folio.pages,
+            folio_flags,
+            buffers,
+        }
+    }
+
+    fn holder(&mut self, record: &HolderRecord) -> Event {
+        self.holders += 1;
+        let frames = &record.stack[..(record.stack_len as usize).min(record.stack.len())];
+        let stack = self.symbolise(frames);
+        let ordered = record.kind == HOLDER_ORDERED_IO;
+        let known = |ts: u64| (ts != 0).then_some(ts);
+        Event::Holder(Box::new(Holder {
+            id: self.holders,
+            kind: if ordered {
+                HolderKind::OrderedIo
+            } else {
+                HolderKind::ExtentLock
+            },
+            dev: Dev::from_kernel(record.inode.dev),
+            ino: record.inode.ino,
+            root: root(&record.inode),
+            pos: record.pos,
+            len: record.len,
+            start_ns: record.holder.ts_ns,
+            locked_ns: known(record.locked_ns),
+            unlocked_ns: known(record.unlocked_ns),
+            end_ns: record.end_ns,
+            pid: record.holder.tgid,
+            tid: record.holder.tid,
+            comm: text(&record.holder.comm),
+            function: locker(&stack),
+            ordered_flags: FlagNames::of(&self.flags.ordered, record.ordered_flags),
+            stack: if self.stacks { stack } else { Vec::new() },
+        }))
+    }
+
+    fn symbolise(&self, addresses: &[u64]) -> Vec<String> {
+        let symbols = self.kernel.symbols().ok();
+        let name = |a: &u64| symbols.map_or_else(|| format!("{a:#x}"), |s| s.symbolise(*a));
+        addresses.iter().map(name).collect()
+    }
+}
+
+/// The first function of a lock's stack that is not about locking or tracing.
+fn locker(stack: &[String]) -> Option<String> {
+    stack
+        .iter()
+        .map(|frame| frame.split(['+', ' ']).next().unwrap_or_default())
+        .find(|name| !name.starts_with("0x") && !LOCK_FUNCTIONS.iter().any(|l| name.starts_with(l)))
+        .map(|name| name.split('.').next().unwrap_or(name).to_owned())
+}
+
+fn touched(failure: u64, folio: &FolioEntry, cached: bool) -> Touched {
+    let actor = if cached { &folio.added } else { &folio.dirtied };
+    Touched {
+        failure,
+        index: folio.index,
+        ts_ns: actor.ts_ns,
+        pid: actor.tgid,
+        tid: actor.tid,
+        comm: text(&actor.comm),
+        how: how(actor, cached),
+    }
+}
+
+fn outcome(id: u64, failure: &Failure, record: &FailureRecord) -> Outcome {
+    let outcome = match failure.phase {
+        Phase::Post => OutcomeKind::StaleCache,
+        Phase::Pre if record.ki_flags & IOCB_ATOMIC != 0 => OutcomeKind::Error,
+        _ if FALL_BACK.contains(&failure.fs.as_str()) => OutcomeKind::BufferedFallback,
+        _ => OutcomeKind::Unknown,
+    };
+    Outcome {
+        failure: id,
+        outcome,
+        ret: (failure.phase != Phase::Pre).then_some(record.ret),
+    }
+}
+
+fn root(inode: &Identity) -> Option<u64> {
+    (inode.root != 0).then_some(inode.root)
+}
+
+fn fault_names(faults: u32) -> Vec<String> {
+    const NAMES: &[(u32, &str)] = &[
+        (FAULT_NO_BEGIN, "no-begin"),
+        (FAULT_IDENTITY, "identity"),
+        (FAULT_ROOT, "root"),
+        (FAULT_WALK, "walk"),
+        (FAULT_WALK_CUT, "walk-cut"),
+        (FAULT_WB_ERR, "wb-err"),
+        (FAULT_FOLIO, "folio"),
+    ];
+    NAMES
+        .iter()
+        .filter(|(bit, _)| faults & bit != 0)
+        .map(|(_, name)| (*name).to_owned())
+        .collect()
+}
+
+/// A zero-padded name.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_locker_is_the_first_function_that_is_not_the_lock() {
+        let stack = [
+            "bpf_prog_ab+0x1",
+            "__traceiter_btrfs_set_extent_bit+0x5",
+            "set_extent_bit+0x9",
+            "btrfs_lock_extent_bits+0x3",
+            "extent_fiemap.isra.0+0x12 [btrfs]",
+            "do_vfs_ioctl+0x1",
+        ];
+        let stack: Vec<String> = stack.iter().map(|s| (*s).to_owned()).collect();
+        assert_eq!(locker(&stack).as_deref(), Some("extent_fiemap"));
+        assert_eq!(locker(&[]), None);
+    }
+
+    #[test]
+    fn names_end_at_the_first_zero() {
+        assert_eq!(text(b"fio\0\0junk"), "fio");
+        assert_eq!(text(b"kworker/u8:3+dio"), "kworker/u8:3+dio");
+    }
+}

@@ -1,0 +1,94 @@
+//! The ring buffer as a source of events.
+
+use anyhow::Result;
+use aya::maps::{MapData, RingBuf};
+use rustix::time::{ClockId, clock_gettime};
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::convert::Converter;
+use crate::event::{Event, Mark, decode};
+use crate::probe::Filters;
+
+/// Records of one drain: more would keep signals and timers waiting.
+const BATCH: usize = 4096;
+/// Marks go on for this long after the last record, so that whatever waits is decided.
+const MARKS_AFTER_NS: u64 = 4_000_000_000;
+
+/// Nanoseconds since boot, the clock of all records.
+pub fn boot_ns() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    // The clock is not negative.
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
+        + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Reads the ring buffer, and marks up to when it is complete.
+pub struct Source {
+    ring: RingBuf<MapData>,
+    converter: Converter,
+    filters: Filters,
+    last_record_ns: u64,
+    /// Records that were no records of this ABI.
+    pub undecodable: u64,
+}
+
+impl Source {
+    /// A source over a ring buffer. `filters` are those that the programs cannot apply.
+    pub fn new(ring: RingBuf<MapData>, converter: Converter, filters: Filters) -> Self {
+        Self {
+            ring,
+            converter,
+            filters,
+            last_record_ns: 0,
+            undecodable: 0,
+        }
+    }
+
+    /// A descriptor that becomes readable with the ring buffer.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn poll_fd(&self) -> std::io::Result<OwnedFd> {
+        self.ring.as_fd().try_clone_to_owned()
+    }
+
+    /// Hands what is there to `sink`; true when there may be more.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn drain(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<bool> {
+        for _ in 0..BATCH {
+            let Some(item) = self.ring.next() else {
+                return Ok(false);
+            };
+            let decoded = decode(&item);
+            drop(item);
+            self.last_record_ns = boot_ns();
+            let Ok(record) = decoded else {
+                self.undecodable += 1;
+                continue;
+            };
+            let events = self.converter.events(&record);
+            if let Some(Event::Failure(failure)) = events.first()
+                && !self.filters.keeps(failure)
+            {
+                continue;
+            }
+            events.into_iter().try_for_each(&mut *sink)?;
+        }
+        Ok(true)
+    }
+
+    /// Drains everything, and then marks the moment before: called on a timer.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn tick(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        let ts_ns = boot_ns();
+        while self.drain(sink)? {}
+        if ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS {
+            sink(Event::Mark(Mark { ts_ns }))?;
+        }
+        Ok(())
+    }
+}

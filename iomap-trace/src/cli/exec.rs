@@ -1,0 +1,53 @@
+//! `iomap-trace exec`
+
+use anyhow::Result;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::common::Common;
+use super::run::{self, Plan, Rows};
+use super::trace::Kind;
+use crate::report::{self, Format};
+
+/// Arguments of `exec`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Traces the command, its descendants, and everyone else on files that they write or dirty.
+Rows go to standard output, the summary to standard error (with JSON both are NDJSON). The exit status is the command's; 128 plus the signal's
+number when a signal ended it.")]
+pub struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Event log to write; zstd when the name ends in .zst
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Also show each failure on standard output
+    #[arg(long, value_enum)]
+    format: Option<Kind>,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Runs `exec`.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let format = match args.format {
+        Some(kind) => kind.format(),
+        None => Format::Summary {
+            width: report::DEFAULT_WIDTH,
+        },
+    };
+    run::run(Plan {
+        common: args.common.clone(),
+        format,
+        rows: Rows::Stdout,
+        summary: if format == Format::Json {
+            Rows::Stdout
+        } else {
+            Rows::Stderr
+        },
+        log: args.output.clone(),
+        command: args.command.clone(),
+    })
+}

@@ -1,0 +1,279 @@
+//! The loop of a live run: ring buffer, timer, signals, the command.
+
+use anyhow::{Context, Result};
+use std::io::Write;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+use super::run::{Plan, Rows};
+use super::status::StatusLine;
+use crate::capture::{KernelLog, Source, boot_ns};
+use crate::event::{End, Event, Start};
+use crate::log::Writer;
+use crate::probe::{Tracer, losses};
+use crate::report::{self, Cost, Format, Session};
+
+/// A record can be committed without waking the reader (aya 0.14), so look this often anyway; the
+/// log is flushed at the same time.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How a run ended.
+#[derive(Debug, Default)]
+pub struct Stop {
+    /// Exit status of the command.
+    pub status: Option<ExitStatus>,
+    /// The event log is not whole.
+    pub log_failed: bool,
+}
+
+/// A live run.
+pub struct Live {
+    tracer: Tracer,
+    source: Source,
+    kernel_log: KernelLog,
+    began: Instant,
+    sink: Sink,
+}
+
+/// Where events go: the log first, then the session.
+struct Sink {
+    session: Session,
+    log: Option<Writer>,
+    log_failed: bool,
+    rows: Rows,
+    summary: Rows,
+    /// What the session wrote and the terminal has not got yet.
+    text: Vec<u8>,
+    status: StatusLine,
+}
+
+impl Live {
+    /// A run with attached programs.
+    pub fn new(tracer: Tracer, source: Source, log: Option<Writer>, plan: &Plan) -> Self {
+        Self {
+            tracer,
+            source,
+            kernel_log: KernelLog::open(),
+            began: Instant::now(),
+            sink: Sink {
+                session: Session::new(plan.format),
+                log,
+                log_failed: false,
+                rows: plan.rows,
+                summary: plan.summary,
+                text: Vec::new(),
+                status: StatusLine::new(plan.format != Format::Json),
+            },
+        }
+    }
+
+    /// Runs until it is told to stop, and writes the summary.
+    ///
+    /// # Errors
+    /// When the command cannot be started, or output cannot be written.
+    pub async fn run(mut self, start: Start, plan: &Plan) -> Result<Stop> {
+        self.sink.take(Event::Start(Box::new(start)))?;
+        let mut child = spawn(plan)?;
+        let why = self.follow(plan, child.as_mut()).await;
+        let status = match child {
+            Some(mut child) => Some(child.wait().await.context("the command is lost")?),
+            None => None,
+        };
+        self.end(why?)?;
+        Ok(Stop {
+            status,
+            log_failed: self.sink.log_failed,
+        })
+    }
+
+    /// Follows the ring buffer; returns why it stopped.
+    async fn follow(&mut self, plan: &Plan, mut child: Option<&mut Child>) -> Result<&'static str> {
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        let mut terminate = listen(SignalKind::terminate())?;
+        let warnings = plan
+            .common
+            .verbose
+            .then(|| self.tracer.take_warnings())
+            .transpose();
+        let mut warnings = warnings.context("warnings of the programs cannot be shown")?;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let deadline = plan.common.duration.map(|d| self.began + d);
+        let ring = self.source.poll_fd().context("the ring buffer cannot be polled")?;
+        // SAFETY: the descriptor is owned by the registration and stays open as long.
+        let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
+            .context("the ring buffer cannot be polled")?;
+        loop {
+            tokio::select! {
+                biased;
+                () = wait(child.as_deref_mut()) => return Ok("command"),
+                // The command gets the terminal's signals itself, and ends the run by ending.
+                _ = interrupt.recv() => if child.is_none() { return Ok("interrupted"); },
+                _ = terminate.recv() => match child.as_deref_mut() {
+                    None => return Ok("terminated"),
+                    Some(child) => pass_on(child),
+                },
+                _ = ticks.tick() => {
+                    self.source.tick(&mut |event| self.sink.take(event))?;
+                    if let Some(warnings) = &mut warnings {
+                        self.sink.status.clear();
+                        warnings.flush();
+                    }
+                    self.sink.flush()?;
+                    self.draw();
+                    if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                        return Ok("duration");
+                    }
+                }
+                ready = ring.readable() => {
+                    self.source.drain(&mut |event| self.sink.take(event))?;
+                    self.sink.show()?;
+                    ready.context("the ring buffer cannot be polled")?.clear_ready();
+                }
+            }
+            let failures = self.sink.session.summary().failures.total();
+            if plan.common.count.is_some_and(|count| failures >= count) && child.is_none() {
+                return Ok("count");
+            }
+        }
+    }
+
+    fn draw(&mut self) {
+        let (tracer, summary, began) = (&self.tracer, self.sink.session.summary(), self.began);
+        self.sink.status.draw(|| {
+            let cost = tracer.cost();
+            let live = report::Live {
+                elapsed_ns: u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+                lost: losses(&tracer.counters()).values().sum(),
+                cost: Some(Cost {
+                    ns: cost.values().map(|(ns, _)| ns).sum(),
+                    runs: cost.values().map(|(_, runs)| runs).sum(),
+                }),
+            };
+            report::footer(summary, &live)
+        });
+    }
+
+    /// Detaches, takes what is left, and closes the accounts.
+    fn end(&mut self, why: &str) -> Result<()> {
+        let cost = self.tracer.cost();
+        let mut counters = self.tracer.counters();
+        self.tracer.detach();
+        counters.extend(self.tracer.counters());
+        self.source.tick(&mut |event| self.sink.take(event))?;
+        if self.source.undecodable > 0 {
+            counters.insert("record.lost".to_owned(), self.source.undecodable);
+        }
+        let end = End {
+            ts_ns: boot_ns(),
+            why: why.to_owned(),
+            losses: losses(&counters),
+            counters,
+            cost,
+            kernel_printed: self.kernel_log.printed(),
+        };
+        self.sink.take(Event::End(Box::new(end)))?;
+        self.sink.close()
+    }
+}
+
+impl Sink {
+    fn take(&mut self, event: Event) -> Result<()> {
+        if let Some(log) = &mut self.log
+            && let Err(e) = log.append(&event)
+        {
+            self.complain(&e);
+        }
+        self.session.event(&event, &mut self.text)
+    }
+
+    /// Says once that the log is lost; tracing goes on.
+    fn complain(&mut self, error: &dyn std::fmt::Display) {
+        self.log_failed = true;
+        self.status.clear();
+        eprintln!("iomap-trace: {error}");
+    }
+
+    /// Writes the rows that have come up.
+    fn show(&mut self) -> Result<()> {
+        self.show_on(self.rows)
+    }
+
+    fn show_on(&mut self, rows: Rows) -> Result<()> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        self.status.clear();
+        let written = match rows {
+            Rows::Stdout => write_all(std::io::stdout().lock(), &self.text),
+            Rows::Stderr => write_all(std::io::stderr().lock(), &self.text),
+        };
+        self.text.clear();
+        written.context("output cannot be written")
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.show()?;
+        if let Some(log) = &mut self.log
+            && let Err(e) = log.flush()
+        {
+            self.complain(&e);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if let Some(log) = &mut self.log
+            && let Err(e) = log.finish()
+        {
+            self.complain(&e);
+        }
+        self.show()?;
+        self.session.finish(&mut self.text)?;
+        self.show_on(self.summary)
+    }
+}
+
+fn write_all(mut out: impl Write, text: &[u8]) -> std::io::Result<()> {
+    out.write_all(text)?;
+    out.flush()
+}
+
+fn listen(kind: SignalKind) -> Result<Signal> {
+    signal(kind).context("signals cannot be received")
+}
+
+fn spawn(plan: &Plan) -> Result<Option<Child>> {
+    let Some((program, arguments)) = plan.command.split_first() else {
+        return Ok(None);
+    };
+    let child = Command::new(program)
+        .args(arguments)
+        .spawn()
+        .with_context(|| format!("`{}` cannot be run", program.to_string_lossy()))?;
+    Ok(Some(child))
+}
+
+/// Ends when the command ends; never without one.
+async fn wait(child: Option<&mut Child>) {
+    match child {
+        // A failure shows again when the status is asked for.
+        Some(child) => drop(child.wait().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn pass_on(child: &Child) {
+    let pid = child
+        .id()
+        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+    if let Some(pid) = pid {
+        // It may have ended meanwhile.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}

@@ -1,0 +1,147 @@
+//! Sets a live run up, and ends it: what `trace`, `record` and `exec` share.
+
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{ExitCode, ExitStatus};
+use std::rc::Rc;
+
+use super::common::Common;
+use super::live::{Live, Stop};
+use super::verbose;
+use crate::capture::{Converter, Source};
+use crate::error::ExitKind;
+use crate::event::{HookReport, HookState, SCHEMA, Start};
+use crate::kernel::{Kernel, Roots, system};
+use crate::log::Writer;
+use crate::probe::Tracer;
+use crate::report::Format;
+
+/// Where rows and the summary go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    Stdout,
+    Stderr,
+}
+
+/// A live run.
+#[derive(Debug)]
+pub struct Plan {
+    pub common: Common,
+    pub format: Format,
+    pub rows: Rows,
+    pub summary: Rows,
+    pub log: Option<PathBuf>,
+    /// Command of `exec`; empty otherwise.
+    pub command: Vec<OsString>,
+}
+
+/// Runs it to its end.
+pub fn run(plan: Plan) -> Result<ExitCode> {
+    let kernel = Rc::new(Kernel::probe(&Roots::default()));
+    let mut options = plan.common.options()?;
+    if !plan.command.is_empty() {
+        // Orphans of the command stay our descendants.
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .context("the command's processes cannot be followed")?;
+        options.filters.descendants_of = Some(std::process::id());
+    }
+    if options.verbose {
+        verbose::show();
+    }
+    let mut tracer = Tracer::attach(&kernel, &options)?;
+    let log = plan.log.as_deref().map(Writer::create).transpose()?;
+    announce(&tracer, &plan);
+    let start = start(&kernel, &tracer);
+    let converter = Converter::new(Rc::clone(&kernel), options.stacks);
+    let source = Source::new(tracer.take_events()?, converter, options.filters.clone());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be set up")?;
+    let live = Live::new(tracer, source, log, &plan);
+    let stop = runtime.block_on(live.run(start, &plan))?;
+    Ok(exit_code(&stop))
+}
+
+fn exit_code(stop: &Stop) -> ExitCode {
+    match stop {
+        Stop {
+            status: Some(status),
+            ..
+        } => child_code(*status),
+        Stop {
+            log_failed: true, ..
+        } => ExitCode::from(ExitKind::Error as u8),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn child_code(status: ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// Tells on standard error what is traced, and what is not.
+fn announce(tracer: &Tracer, plan: &Plan) {
+    let attached = tracer
+        .hooks
+        .iter()
+        .filter(|h| h.state == HookState::Attached);
+    let names: Vec<_> = attached.map(|h| h.hook.as_str()).collect();
+    let how_to_stop = if plan.command.is_empty() && plan.common.duration.is_none() {
+        "; Ctrl-C ends"
+    } else {
+        ""
+    };
+    eprintln!(
+        "iomap-trace: plan {}{how_to_stop}\n  hooks: {}",
+        tracer.plan(),
+        names.join(" ")
+    );
+    for hook in tracer
+        .hooks
+        .iter()
+        .filter(|h| h.state == HookState::Skipped)
+    {
+        eprintln!(
+            "  without {}: {}",
+            hook.hook,
+            hook.reason.as_deref().unwrap_or("no reason known")
+        );
+    }
+    if plan.common.verbose {
+        tracer.hooks.iter().for_each(tell);
+    }
+}
+
+fn tell(hook: &HookReport) {
+    if let (Some(via), Some(symbol)) = (&hook.via, &hook.symbol) {
+        eprintln!("  {}: {via} {symbol}", hook.hook);
+    }
+    for rejected in &hook.rejected {
+        eprintln!("  {}: no {}: {}", hook.hook, rejected.via, rejected.why);
+    }
+}
+
+fn start(kernel: &Kernel, tracer: &Tracer) -> Start {
+    Start {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: std::env::args_os()
+            .map(|arg| arg.to_string_lossy().into_owned())
+            .collect(),
+        kernel: kernel.info.clone(),
+        page_size: kernel.page_size,
+        boot_id: kernel.boot_id.clone(),
+        clock: system::clock(),
+        mounts: kernel.mounts.clone(),
+        plan: tracer.plan().to_owned(),
+        hooks: tracer.hooks.clone(),
+        facts: kernel.facts,
+        layout: kernel.layout.named(),
+    }
+}
