@@ -13,6 +13,9 @@ const MAX_FUNCTION: u64 = 1 << 20;
 /// Suffixes that leave a function whole. (`.part.N` and `.cold` are pieces of one.)
 const WHOLE: &[&str] = &["isra", "constprop", "llvm"];
 
+const EMPTY: &str = "/proc/kallsyms is empty: run a kernel with CONFIG_KALLSYMS=y";
+const HIDDEN: &str = "they are hidden: run as root, with kernel.kptr_restrict at 0 or 1";
+
 /// One symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol<'a> {
@@ -92,6 +95,15 @@ impl Symbols {
         self.entries.iter().all(|e| e.address == 0)
     }
 
+    /// Why no address can be had, with what to do; `None` when they can.
+    pub fn why_no_addresses(&self) -> Option<&'static str> {
+        match (self.is_empty(), self.hidden()) {
+            (true, _) => Some(EMPTY),
+            (false, true) => Some(HIDDEN),
+            (false, false) => None,
+        }
+    }
+
     /// Whether a symbol of exactly this name exists.
     pub fn has(&self, name: &str) -> bool {
         self.exact(name).next().is_some()
@@ -103,7 +115,7 @@ impl Symbols {
         let any = |kind: &&str| self.iter().any(|s| s.name.starts_with(*kind));
         match KINDS.iter().any(|kind| self.has(&format!("{kind}{name}"))) {
             true => Some(true),
-            false => KINDS.iter().any(|kind| any(&kind)).then_some(false),
+            false => KINDS.iter().any(any).then_some(false),
         }
     }
 
@@ -126,9 +138,11 @@ impl Symbols {
             found = self.iter().filter(clone).collect();
         }
         match found[..] {
-            [] if self.is_empty() => Err("/proc/kallsyms is empty".to_owned()),
+            [] if self.is_empty() => Err(EMPTY.to_owned()),
             [] => Err(format!("no function `{name}`")),
-            [only] if only.address == 0 => Err(hidden_reason()),
+            [only] if only.address == 0 => Err(format!(
+                "`{name}` exists, but addresses cannot be read: {HIDDEN}"
+            )),
             [only] => Ok(only),
             _ => Err(format!("{} functions are called `{name}`", found.len())),
         }
@@ -212,11 +226,6 @@ impl Symbols {
         index.sort_unstable();
         index
     }
-}
-
-/// Why addresses are hidden and what to do, one phrase.
-pub fn hidden_reason() -> String {
-    "the kernel hides its addresses: run as root, with kernel.kptr_restrict at 0 or 1".to_owned()
 }
 
 /// Address, name and module of a line, when it is a symbol worth keeping.
