@@ -431,3 +431,97 @@ fn a_full_disk_stops_the_log_and_nothing_else() {
     }
     drop(tmpfs);
 }
+
+/// Exit code, standard output and standard error of the program.
+fn program(args: &[&str], input: &[u8]) -> (Option<i32>, String, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_iomap-trace"))
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input closes it.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn the_program_s_exit_codes_and_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("run.jsonl");
+    record(&log, &run());
+    let bytes = fs::read(&log).unwrap();
+    let log = log.to_str().unwrap();
+
+    let (code, out, err) = program(&["report", log], b"");
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!(out, report_of(&[log.into()], TABLE).0);
+
+    // From standard input, cut: data on one stream, the warning on the other.
+    let (code, out, err) = program(&["report", "-", "--format=json"], &bytes[..bytes.len() - 9]);
+    assert_eq!(code, Some(0));
+    assert!(
+        out.ends_with("}\n") && out.contains(r#""unended":1"#),
+        "{out}"
+    );
+    assert!(
+        err.contains("standard input: the log's tail is missing"),
+        "{err}"
+    );
+
+    for (args, input, words) in [
+        (
+            ["report", "-"],
+            &b"no log\n"[..],
+            "standard input is not an iomap-trace event log",
+        ),
+        (
+            ["report", "/no/such/log"],
+            b"",
+            "/no/such/log cannot be read: no such file or directory",
+        ),
+        (
+            ["report", "-"],
+            &bytes[..30],
+            "standard input: the log is cut inside its first record",
+        ),
+    ] {
+        let (code, out, err) = program(&args, input);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+        assert!(err.contains(words), "{err}");
+    }
+    assert_eq!(program(&["report"], b"").0, Some(2));
+    assert_eq!(program(&["report", log, "--format", "xml"], b"").0, Some(2));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("run.jsonl");
+    let mut events = run();
+    let end = events.pop().unwrap();
+    events.extend((16..3000).flat_map(|id| failure(id, Phase::Pre)));
+    events.push(end);
+    record(&log, &events);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_iomap-trace"))
+        .args(["report", log.to_str().unwrap(), "--format=json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.starts_with(r#"{"type":"start""#), "{first}");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+}

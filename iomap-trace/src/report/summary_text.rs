@@ -35,7 +35,7 @@ pub fn footer(summary: &Summary, live: &Live) -> String {
         failures.post,
         live.lost
     );
-    if let Some(cost) = live.cost {
+    if let Some(cost) = live.cost.filter(|cost| cost.runs > 0) {
         // Writing to a String cannot fail.
         let _ = write!(line, "; cost {}", cell::duration(cost.ns));
         if let Some(each) = cost.ns.checked_div(cost.runs) {

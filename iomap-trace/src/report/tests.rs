@@ -343,7 +343,7 @@ fn the_footer_fits_a_line() {
     let live = Live {
         elapsed_ns: 12 * SECOND,
         lost: 0,
-        cost: Some(summary::Cost {
+        cost: Some(Cost {
             ns: 5_120_000,
             runs: 20_012,
         }),
@@ -358,7 +358,7 @@ fn the_footer_fits_a_line() {
             &Live {
                 elapsed_ns: u64::MAX,
                 lost: u64::MAX,
-                cost: Some(summary::Cost {
+                cost: Some(Cost {
                     ns: u64::MAX,
                     runs: 1,
                 }),
