@@ -1,151 +1,24 @@
 //! Logs from end to end: recorded, cut, killed, on a full disk, and reported.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
+#[path = "replay/events.rs"]
+mod events;
+
 use clap::Parser;
+use events::{failure, run, start};
 use iomap_trace::cli::report;
-use iomap_trace::event::{
-    Clock, Dev, End, Event, Facts, Failure, HookReport, HookState, How, KernelInfo, Mark, Mount,
-    Outcome, OutcomeKind, Phase, Refusal, SCHEMA, Start, Touched,
-};
+use iomap_trace::event::{Event, Phase};
 use iomap_trace::log::{Ending, Reader, Writer};
 use iomap_trace::report::{Format, replay};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const SECOND: u64 = 1_000_000_000;
 const TABLE: Format = Format::Table { width: 80 };
 
-fn start() -> Event {
-    let hook = |hook: &str| HookReport {
-        hook: hook.into(),
-        state: HookState::Attached,
-        via: Some("raw_tp".into()),
-        symbol: None,
-        reason: None,
-        rejected: vec![],
-    };
-    Event::Start(Box::new(Start {
-        schema: SCHEMA,
-        version: "0.1.0".into(),
-        command: vec!["iomap-trace".into(), "record".into()],
-        kernel: KernelInfo {
-            release: "6.18.0".into(),
-            build: "#1 SMP".into(),
-            arch: "x86_64".into(),
-        },
-        page_size: 4096,
-        boot_id: "b2a3".into(),
-        clock: Clock {
-            boot_ns: 50 * SECOND,
-            wall_ns: 1_795_392_000 * SECOND,
-        },
-        mounts: vec![Mount {
-            dev: Dev { major: 7, minor: 0 },
-            fs: "xfs".into(),
-            at: "/mnt".into(),
-            options: "rw".into(),
-            block_size: 4096,
-        }],
-        plan: "tracepoint".into(),
-        hooks: ["invalidate", "dirty", "cached", "dio"].map(hook).to_vec(),
-        facts: Facts::default(),
-        layout: BTreeMap::from([("inode_i_ino".into(), 64)]),
-    }))
-}
-
-/// A failure with a folio that `mapper` had dirtied again, and its outcome.
-fn failure(id: u64, phase: Phase) -> Vec<Event> {
-    let ts_ns = 60 * SECOND + id * 1_000_000;
-    let failure = Failure {
-        id,
-        ts_ns,
-        duration_ns: 200_000,
-        phase,
-        pid: 100,
-        tid: 100,
-        comm: "fio".into(),
-        worker: None,
-        completed_by: None,
-        cgroup: 1,
-        dev: Dev { major: 7, minor: 0 },
-        ino: 131,
-        root: None,
-        fs: "xfs".into(),
-        path: Some("/mnt/with space\nand newline".into()),
-        pos: id * 16384,
-        len: 16384,
-        size: 8 << 20,
-        errno: None,
-        wb_err_begin: 0,
-        wb_err_now: 0,
-        wb_error_ns: None,
-        refusals: 1,
-        dirtied: 1,
-        cached: 0,
-        flags: vec![],
-        stack: vec![],
-    };
-    let index = failure.pos / 4096;
-    let outcome = match phase {
-        Phase::Pre | Phase::Map => OutcomeKind::BufferedFallback,
-        Phase::Post => OutcomeKind::StaleCache,
-    };
-    vec![
-        Event::Failure(Box::new(failure)),
-        Event::Refusal(Refusal {
-            failure: id,
-            ts_ns,
-            index,
-            pages: 1,
-            folio_flags: vec!["uptodate".into(), "dirty".into()],
-            buffers: None,
-        }),
-        Event::Dirtied(Touched {
-            failure: id,
-            index,
-            ts_ns: ts_ns - 100_000,
-            pid: 200,
-            tid: 201,
-            comm: "mapper".into(),
-            how: How::Mmap,
-        }),
-        Event::Outcome(Outcome {
-            failure: id,
-            outcome,
-            ret: None,
-        }),
-    ]
-}
-
-fn end() -> Event {
-    Event::End(Box::new(End {
-        ts_ns: 70 * SECOND,
-        why: "duration".into(),
-        counters: BTreeMap::from([("dio.writes".into(), 500)]),
-        losses: BTreeMap::from([("failure".into(), 0)]),
-        cost: BTreeMap::new(),
-        kernel_printed: None,
-    }))
-}
-
-/// Twelve failures before submission, three after completion.
-fn run() -> Vec<Event> {
-    let mut events = vec![start()];
-    for id in 1..=15 {
-        events.extend(failure(
-            id,
-            if id % 5 == 0 { Phase::Post } else { Phase::Pre },
-        ));
-    }
-    events.push(Event::Mark(Mark { ts_ns: 69 * SECOND }));
-    events.push(end());
-    events
-}
-
+/// Keeps a log of `events`, in many frames.
 fn record(path: &Path, events: &[Event]) {
     let mut writer = Writer::create(path).unwrap();
     for (n, event) in events.iter().enumerate() {
