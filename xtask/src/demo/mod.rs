@@ -91,8 +91,12 @@ fn all(args: &Args, program: &Path) -> Result<Vec<String>> {
     if !signal::interrupted() {
         here(&show, &mut failed);
     }
-    println!("\nlogs and reports are in {}:", args.out.display());
-    println!("  iomap-trace report {}/ext4.jsonl.zst", args.out.display());
+    println!(
+        "\nlogs and reports are in {0}/; for the verdicts of a log:",
+        args.out.display()
+    );
+    let log = args.out.join("ext4.jsonl.zst");
+    println!("  {} report {}", program.display(), log.display());
     Ok(failed)
 }
 

@@ -34,7 +34,10 @@ impl Show<'_> {
         let log = self.out.join(format!("{name}.jsonl.zst"));
         let said = self.out.join(format!("{name}.repro.txt"));
         let mut tracer = Command::new(self.program);
-        tracer.arg("exec").arg("-o").arg(&log).arg("--");
+        tracer
+            .args(["exec", "--format", "table", "-o"])
+            .arg(&log)
+            .arg("--");
         // The reproducer's own words go to a file: this is the tracer's table.
         tracer.args(["sh", "-c", "out=$1; shift; exec \"$@\" >\"$out\"", "sh"]);
         tracer
