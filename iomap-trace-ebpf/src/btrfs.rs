@@ -8,7 +8,8 @@ use aya_ebpf::helpers::generated::bpf_get_stack;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use iomap_trace_ebpf::{
-    Counter, HOLDER_EXTENT_LOCK, HOLDER_ORDERED_IO, Header, HolderRecord, LOCK_STACK, RECORD_HOLDER,
+    Counter, FailureRecord, HOLDER_EXTENT_LOCK, HOLDER_ORDERED_IO, Header, HolderRecord,
+    LOCK_STACK, RECORD_HOLDER,
 };
 
 use crate::maps::{
@@ -233,7 +234,7 @@ fn ordered_done(state: &OrderedState) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Sends the interval if its inode failed during it, else keeps it.
+/// Sends the interval if a write on its range failed during it, else keeps it.
 #[inline(always)]
 fn tell(record: &mut HolderRecord, mapping: u64) {
     let Some(state) = INODES.get_ptr_mut(mapping) else {
@@ -245,13 +246,15 @@ fn tell(record: &mut HolderRecord, mapping: u64) {
         inode::identify(host, &mut record.inode);
     }
     record.head = Header::new(RECORD_HOLDER, size_of::<HolderRecord>() as u32);
-    if state.last_fail_ns >= record.holder.ts_ns {
-        // SAFETY: the record is complete.
-        unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
-        return;
+    for failed in &state.failed {
+        if failed.ts_ns >= record.holder.ts_ns && overlaps(record, failed.pos, failed.end) {
+            // SAFETY: the record is complete.
+            unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
+            return;
+        }
     }
-    let slot = state.next % RECENT_SLOTS;
-    state.next = slot + 1;
+    let slot = state.next_recent % RECENT_SLOTS;
+    state.next_recent = slot + 1;
     let _ = RECENT.insert(
         RecentKey {
             mapping,
@@ -262,20 +265,28 @@ fn tell(record: &mut HolderRecord, mapping: u64) {
     );
 }
 
-/// Sends the kept intervals that had not ended when a failed write began.
+/// Sends the kept intervals of its range that had not ended when a failed write began.
 #[inline(always)]
-pub fn tell_recent(mapping: u64, begin_ns: u64) {
+pub fn tell_recent(mapping: u64, failure: &FailureRecord) {
     for slot in 0..RECENT_SLOTS as u64 {
         let key = RecentKey { mapping, slot };
         if let Some(record) = RECENT.get_ptr(&key) {
-            // SAFETY: a map value stays allocated.
-            if unsafe { (*record).end_ns } >= begin_ns {
+            // SAFETY: a map value stays allocated; a torn read would need another writer.
+            let holder = unsafe { &*record };
+            let end = failure.pos.wrapping_add(failure.len);
+            if holder.end_ns >= failure.writer.ts_ns && overlaps(holder, failure.pos, end) {
                 // SAFETY: as above.
                 unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
                 let _ = RECENT.remove(&key);
             }
         }
     }
+}
+
+/// Whether the holder's range and `pos..end` have a byte in common.
+#[inline(always)]
+fn overlaps(holder: &HolderRecord, pos: u64, end: u64) -> bool {
+    holder.pos < end && pos < holder.pos.wrapping_add(holder.len)
 }
 
 /// Return addresses of the current kernel stack; returns their number.

@@ -6,7 +6,9 @@ use aya_ebpf::programs::RawTracePointContext;
 use iomap_trace_ebpf::{Counter, FailureRecord, Header, PHASE_MAP, PHASE_POST, RECORD_FAILURE};
 
 use crate::inode::BTRFS;
-use crate::maps::{DIO_BY_KIOCB, DIO_BY_TASK, Dio, FAILURE, INODES, InodeState, Scratch};
+use crate::maps::{
+    DIO_BY_KIOCB, DIO_BY_TASK, Dio, FAILED_SLOTS, FAILURE, Failed, INODES, InodeState, Scratch,
+};
 use crate::read::{Fault, count, member, setting};
 use crate::{actor, btrfs, emit, filter, inode, pages, walk};
 
@@ -83,12 +85,16 @@ pub fn watch(ctx: &RawTracePointContext, mapping: u64) {
     let ancestor = setting!(descendants_of);
     let ours = ancestor != 0 && actor::descends_from(ancestor);
     let state = InodeState {
-        last_fail_ns: 0,
         wb_error_ns: 0,
         wb_reported: 0,
         ours: ours as u32,
-        next: 0,
-        pad: 0,
+        next_recent: 0,
+        next_failed: 0,
+        failed: [Failed {
+            ts_ns: 0,
+            pos: 0,
+            end: 0,
+        }; FAILED_SLOTS],
     };
     if INODES.insert(mapping, &state, 0).is_err() {
         count(Counter::InodeMapFull);
@@ -251,10 +257,15 @@ pub fn prepare(record: &mut FailureRecord, dio: &Dio, host: u64) {
 pub fn report(ctx: &RawTracePointContext, record: &mut FailureRecord, mapping: u64) {
     if let Some(state) = INODES.get_ptr_mut(mapping) {
         // SAFETY: a map value stays allocated; a torn update would need another writer.
-        unsafe {
-            record.wb_error_ns = (*state).wb_error_ns;
-            (*state).last_fail_ns = record.ts_ns;
-        }
+        let state = unsafe { &mut *state };
+        record.wb_error_ns = state.wb_error_ns;
+        let slot = state.next_failed as usize & (FAILED_SLOTS - 1);
+        state.next_failed = slot as u32 + 1;
+        state.failed[slot] = Failed {
+            ts_ns: record.ts_ns,
+            pos: record.pos,
+            end: record.pos.wrapping_add(record.len),
+        };
     }
     if setting!(stacks) != 0 {
         record.stack_len = btrfs::kernel_stack(ctx, &mut record.stack);
@@ -268,6 +279,6 @@ pub fn report(ctx: &RawTracePointContext, record: &mut FailureRecord, mapping: u
     // SAFETY: `len` is at most the size of the record.
     unsafe { emit::send(record, len, Counter::FailureLost) };
     if record.inode.magic == BTRFS {
-        btrfs::tell_recent(mapping, record.writer.ts_ns);
+        btrfs::tell_recent(mapping, record);
     }
 }

@@ -27,16 +27,30 @@ pub struct Dio {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct InodeState {
-    pub last_fail_ns: u64,
     pub wb_error_ns: u64,
     /// Last `wb_err` that a failure has reported.
     pub wb_reported: u32,
     /// 1 when a process of `exec` wrote or dirtied it.
     pub ours: u32,
     /// Next slot in [`RECENT`].
-    pub next: u32,
-    pub pad: u32,
+    pub next_recent: u32,
+    /// Next slot in `failed`.
+    pub next_failed: u32,
+    /// The last failures: a holder is evidence if one of them lies in its interval and its range.
+    pub failed: [Failed; FAILED_SLOTS],
 }
+
+/// A failure's moment and range.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Failed {
+    pub ts_ns: u64,
+    pub pos: u64,
+    pub end: u64,
+}
+
+/// How many failures of an inode are remembered.
+pub const FAILED_SLOTS: usize = 4;
 
 #[repr(C)]
 #[derive(Clone, Copy)]

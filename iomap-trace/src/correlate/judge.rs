@@ -146,12 +146,17 @@ impl Judge {
             verdict.reason =
                 Some("wb_err held an EIO that nobody had seen, and could not change".to_owned());
         }
+        let unexplained = verdict.cause == Cause::Unknown;
         verdict.withdrawn = match witness {
             Witness::WbErr if write_back_failed => {
                 Some("a failed write-back set wb_err".to_owned())
             }
             Witness::Folio if case.refusals.iter().all(|r| late(r.index)) => {
                 Some("cached again after the kernel had looked".to_owned())
+            }
+            // A clean folio that nothing holds is dropped, so it came later, if not much later.
+            Witness::Folio if unexplained => {
+                Some("clean and not held: nothing shows that it was refused".to_owned())
             }
             _ => None,
         };

@@ -323,3 +323,13 @@ fn an_open_case_is_judged_at_the_end() {
     engine.finish(&mut out);
     assert_eq!(out.len(), 1);
 }
+
+#[test]
+fn a_clean_folio_alone_does_not_show_a_post_failure() {
+    let mut failure = failure(Phase::Post, "xfs");
+    (failure.ts_ns, failure.duration_ns) = (1_000_000, 900_000);
+    (failure.wb_err_begin, failure.wb_err_now) = (5, 5);
+    let evidence = vec![refusal(&["uptodate"]), Event::Cached(touched(500_000, 21))];
+    let verdict = judge(&start(false), failure, evidence);
+    assert!(verdict.withdrawn.is_some());
+}
