@@ -27,7 +27,7 @@ pub struct Fail {
 impl Fail {
     /// An error that ends the program with the code of `kind`. The message says what went wrong,
     /// why, and what to do.
-    pub fn new(kind: ExitKind, message: impl Into<String>) -> anyhow::Error {
+    pub fn error(kind: ExitKind, message: impl Into<String>) -> anyhow::Error {
         Self {
             kind,
             message: message.into(),

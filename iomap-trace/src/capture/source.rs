@@ -56,7 +56,7 @@ impl Source {
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn drain(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<bool> {
+    pub fn drain(&mut self, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<bool> {
         for _ in 0..BATCH {
             let Some(item) = self.ring.next() else {
                 return Ok(false);
@@ -74,7 +74,7 @@ impl Source {
             {
                 continue;
             }
-            events.into_iter().try_for_each(&mut *sink)?;
+            events.iter().try_for_each(&mut *sink)?;
         }
         Ok(true)
     }
@@ -83,11 +83,11 @@ impl Source {
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn tick(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    pub fn tick(&mut self, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
         let ts_ns = boot_ns();
         while self.drain(sink)? {}
         if ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS {
-            sink(Event::Mark(Mark { ts_ns }))?;
+            sink(&Event::Mark(Mark { ts_ns }))?;
         }
         Ok(())
     }

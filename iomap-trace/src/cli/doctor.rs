@@ -65,5 +65,5 @@ fn usable(hooks: &[HookReport]) -> Result<()> {
         None => "it was not looked for",
     };
     let message = format!("no probe for failed invalidations on this kernel ({why})");
-    Err(Fail::new(ExitKind::NoProbe, message))
+    Err(Fail::error(ExitKind::NoProbe, message))
 }

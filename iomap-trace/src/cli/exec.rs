@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             width: report::DEFAULT_WIDTH,
         },
     };
-    run::run(Plan {
+    run::run(&Plan {
         common: args.common.clone(),
         format,
         rows: Rows::Stdout,

@@ -77,7 +77,7 @@ impl Live {
     /// # Errors
     /// When the command cannot be started, or output cannot be written.
     pub async fn run(mut self, start: Start, plan: &Plan) -> Result<Stop> {
-        self.sink.take(Event::Start(Box::new(start)))?;
+        self.sink.take(&Event::Start(Box::new(start)))?;
         let mut child = spawn(plan)?;
         let why = self.follow(plan, child.as_mut()).await;
         let status = match child {
@@ -104,7 +104,10 @@ impl Live {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = plan.common.duration.map(|d| self.began + d);
-        let ring = self.source.poll_fd().context("the ring buffer cannot be polled")?;
+        let ring = self
+            .source
+            .poll_fd()
+            .context("the ring buffer cannot be polled")?;
         // SAFETY: the descriptor is owned by the registration and stays open as long.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .context("the ring buffer cannot be polled")?;
@@ -177,19 +180,19 @@ impl Live {
             cost,
             kernel_printed: self.kernel_log.printed(),
         };
-        self.sink.take(Event::End(Box::new(end)))?;
+        self.sink.take(&Event::End(Box::new(end)))?;
         self.sink.close()
     }
 }
 
 impl Sink {
-    fn take(&mut self, event: Event) -> Result<()> {
+    fn take(&mut self, event: &Event) -> Result<()> {
         if let Some(log) = &mut self.log
-            && let Err(e) = log.append(&event)
+            && let Err(e) = log.append(event)
         {
             self.complain(&e);
         }
-        self.session.event(&event, &mut self.text)
+        self.session.event(event, &mut self.text)
     }
 
     /// Says once that the log is lost; tracing goes on.

@@ -20,7 +20,7 @@ pub struct Args {
 
 /// Runs `record`.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    run::run(Plan {
+    run::run(&Plan {
         common: args.common.clone(),
         format: Format::Summary {
             width: report::DEFAULT_WIDTH,

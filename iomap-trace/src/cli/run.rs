@@ -38,7 +38,7 @@ pub struct Plan {
 }
 
 /// Runs it to its end.
-pub fn run(plan: Plan) -> Result<ExitCode> {
+pub fn run(plan: &Plan) -> Result<ExitCode> {
     let kernel = Rc::new(Kernel::probe(&Roots::default()));
     let mut options = plan.common.options()?;
     if !plan.command.is_empty() {
@@ -52,7 +52,7 @@ pub fn run(plan: Plan) -> Result<ExitCode> {
     }
     let mut tracer = Tracer::attach(&kernel, &options)?;
     let log = plan.log.as_deref().map(Writer::create).transpose()?;
-    announce(&tracer, &plan);
+    announce(&tracer, plan);
     let start = start(&kernel, &tracer);
     let converter = Converter::new(Rc::clone(&kernel), options.stacks);
     let source = Source::new(tracer.take_events()?, converter, options.filters.clone());
@@ -60,8 +60,8 @@ pub fn run(plan: Plan) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("the runtime cannot be set up")?;
-    let live = Live::new(tracer, source, log, &plan);
-    let stop = runtime.block_on(live.run(start, &plan))?;
+    let live = Live::new(tracer, source, log, plan);
+    let stop = runtime.block_on(live.run(start, plan))?;
     Ok(exit_code(&stop))
 }
 

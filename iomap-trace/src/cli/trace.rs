@@ -41,7 +41,7 @@ impl Kind {
 
 /// Runs `trace`.
 pub fn run(args: &Args) -> Result<ExitCode> {
-    run::run(Plan {
+    run::run(&Plan {
         common: args.common.clone(),
         format: args.format.format(),
         rows: Rows::Stdout,

@@ -109,7 +109,7 @@ impl Kernel {
                  CONFIG_DEBUG_INFO_BTF=y (Debian 11, Ubuntu 20.10, Fedora 31, RHEL 8.2 and later \
                  have it)"
             );
-            Fail::new(ExitKind::NoProbe, message)
+            Fail::error(ExitKind::NoProbe, message)
         })
     }
 

@@ -66,7 +66,7 @@ impl Privileges {
 
     /// Whether tracing programs may be loaded; the error is one line with the remedy.
     pub fn check(&self) -> Result<()> {
-        let fail = |kind, message| Err(Fail::new(kind, message));
+        let fail = |kind, message| Err(Fail::error(kind, message));
         if !(self.sys_admin || self.bpf && self.perfmon) {
             let message = "iomap-trace needs root, or CAP_BPF and CAP_PERFMON: run it with sudo";
             return fail(ExitKind::Privileges, message);

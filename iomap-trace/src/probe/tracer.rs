@@ -57,7 +57,7 @@ impl Tracer {
                 let why = other
                     .and_then(|h| h.reason.as_deref())
                     .unwrap_or("it is not in the table");
-                Err(Fail::new(
+                Err(Fail::error(
                     ExitKind::NoProbe,
                     format!(
                         "this kernel offers no usable probe for failed invalidations: {why}; `iomap-trace doctor` tells more"

@@ -144,7 +144,7 @@ impl Options {
         } else {
             return Ok(());
         };
-        Err(Fail::new(ExitKind::Usage, problem))
+        Err(Fail::error(ExitKind::Usage, problem))
     }
 
     /// Blocks in the direct writers' half of a control run: the halves must not share a page.
