@@ -223,11 +223,13 @@ pub fn filtered(record: &FailureRecord, mapping: u64) -> bool {
     {
         return true;
     }
+    if setting!(descendants_of) == 0 {
+        return false;
+    }
     // SAFETY: a map value stays allocated.
-    setting!(descendants_of) != 0
-        && !INODES
-            .get_ptr(mapping)
-            .is_some_and(|state| unsafe { (*state).ours } == 1)
+    INODES
+        .get_ptr(mapping)
+        .is_none_or(|state| unsafe { (*state).ours } == 0)
 }
 
 /// Fills in what is known of the write. It comes before the walk, so that the state which the

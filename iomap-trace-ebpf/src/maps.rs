@@ -109,12 +109,15 @@ pub struct RecentKey {
 /// How many ended holders are kept for each inode.
 pub const RECENT_SLOTS: u32 = 16;
 
-/// Folio pointers and node slots of one walk.
+/// Where a walk is, and the folios that it found.
 #[repr(C)]
 pub struct WalkBuffer {
-    pub slots: [u64; 64],
-    pub folios: [u64; 32],
+    pub index: u64,
+    /// The node to look into, 0 for the head of the tree.
+    pub node: u64,
+    pub root: u64,
     pub found: u64,
+    pub folios: [u64; 32],
 }
 
 /// Programs that build a record in scratch memory of their own. One program does not interrupt

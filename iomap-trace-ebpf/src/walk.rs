@@ -3,7 +3,6 @@
 //! Two passes, so that the verifier sees two short loops: first the folios are collected, then
 //! each is described.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel_buf;
 use iomap_trace_ebpf::{
     Counter, FAULT_FOLIO, FAULT_WALK, FAULT_WALK_CUT, FOLIO_ADDED, FOLIO_BUFFERS, FOLIO_DIRTIED,
     FOLIO_PRIVATE, FailureRecord, FolioEntry, MAX_FOLIOS,
@@ -17,10 +16,9 @@ use crate::read::{count, member, offset, read, setting};
 const PAGE_SHIFT: u64 = 12;
 /// Slots of an `xa_node` (user space checks that the kernel's nodes have as many).
 const SLOTS: u64 = 64;
-/// Leaves of one walk: 256 pages side by side.
-const MAX_LEAVES: u32 = 4;
-/// Levels of a tree: 64 bits at 6 bits a level.
-const MAX_LEVELS: u32 = 11;
+/// Steps of one walk. Each goes down a level, or passes one slot: a page at the bottom of the tree,
+/// 64 pages or more above it.
+const MAX_STEPS: u32 = 256;
 /// Buffer heads of one folio that are looked at.
 const MAX_BUFFERS: u32 = 8;
 
@@ -73,114 +71,90 @@ fn is_sibling(entry: u64) -> bool {
     entry & 3 == 2 && entry < (SLOTS << 2 | 2)
 }
 
-/// Faults are kept in memory, and ranges as bit masks: what the verifier has to tell apart grows
-/// with every value it knows.
+/// One loop, and its state in memory: what the verifier has to tell apart grows with every loop in
+/// a loop, and with every value of which it knows something.
 #[inline(never)]
 fn collect(buffer: &mut WalkBuffer, faults: &mut u32, mapping: u64, first: u64, last: u64) {
-    let slots_at = offset!(xa_node_slots) as u64;
-    let mut index = first;
-    for _ in 0..MAX_LEAVES {
-        if index > last {
-            return;
-        }
-        let Ok(mut entry) = member!(mapping, mapping_xa_head as u64) else {
-            *faults |= FAULT_WALK;
-            return;
-        };
-        // Everything below this shift is covered by `entry`; 64 above the root.
-        let mut shift = 64u64;
-        let mut leaf = 0u64;
-        for _ in 0..MAX_LEVELS {
-            if !is_node(entry) {
-                break;
-            }
-            let node = entry - 2;
-            let Ok(node_shift) = member!(node, xa_node_shift as u8) else {
-                *faults |= FAULT_WALK;
-                return;
-            };
-            let at_root = shift == 64;
-            shift = node_shift as u64 & 63;
-            let slot = index >> shift;
-            if at_root && slot >= SLOTS {
+    buffer.index = first;
+    buffer.node = 0;
+    buffer.root = 0;
+    for _ in 0..MAX_STEPS {
+        match step(buffer, mapping, last) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(fault) => {
+                *faults |= fault;
                 return;
             }
-            if shift == 0 {
-                leaf = node;
-                break;
-            }
-            let Ok(next) = read::<u64>(node + slots_at + (slot & (SLOTS - 1)) * 8) else {
-                *faults |= FAULT_WALK;
-                return;
-            };
-            entry = next;
-            if is_sibling(entry) {
-                let Ok(next) = read::<u64>(node + slots_at + (entry >> 2 & (SLOTS - 1)) * 8) else {
-                    *faults |= FAULT_WALK;
-                    return;
-                };
-                entry = next;
-            }
         }
-        if leaf != 0 {
-            collect_leaf(buffer, faults, leaf + slots_at, wanted(index, last));
-            index = (index | (SLOTS - 1)) + 1;
-            continue;
+    }
+    *faults |= FAULT_WALK_CUT;
+}
+
+/// Whether the walk goes on.
+#[inline(always)]
+fn step(buffer: &mut WalkBuffer, mapping: u64, last: u64) -> Result<bool, u32> {
+    let index = forget(&mut buffer.index);
+    let node = forget(&mut buffer.node);
+    if index > last {
+        return Ok(false);
+    }
+    if node == 0 {
+        let entry = member!(mapping, mapping_xa_head as u64).map_err(|_| FAULT_WALK)?;
+        if is_node(entry) {
+            buffer.node = entry - 2;
+            buffer.root = entry - 2;
+            return Ok(true);
         }
-        // Above the leaves: a large folio, nothing, or (a tree of one entry) index 0.
-        if is_pointer(entry) && (shift != 64 || index == 0) {
+        // A tree of one entry holds index 0.
+        if is_pointer(entry) && index == 0 {
             push(buffer, entry);
         }
-        if shift == 64 {
-            return;
-        }
-        index = ((index >> (shift & 63)) + 1) << (shift & 63);
+        return Ok(false);
     }
-    if index <= last {
-        *faults |= FAULT_WALK_CUT;
+    let shift = member!(node, xa_node_shift as u8).map_err(|_| FAULT_WALK)? as u64 & 63;
+    let slot = index >> shift;
+    if node == buffer.root && slot >= SLOTS {
+        return Ok(false);
     }
+    let mut entry = slot_of(node, slot)?;
+    if is_sibling(entry) {
+        entry = slot_of(node, entry >> 2)?;
+    }
+    if shift > 0 && is_node(entry) {
+        buffer.node = entry - 2;
+        return Ok(true);
+    }
+    if is_pointer(entry) && !push(buffer, entry) {
+        return Err(FAULT_WALK_CUT);
+    }
+    let next = slot + 1;
+    buffer.index = next << shift;
+    if next & (SLOTS - 1) == 0 {
+        // The next slot belongs to another node: down again from the head.
+        buffer.node = 0;
+    }
+    Ok(true)
 }
 
-/// The slots of `index`'s leaf from `index` to `last`, one bit each.
 #[inline(always)]
-fn wanted(index: u64, last: u64) -> u64 {
-    let from = u64::MAX << (index & (SLOTS - 1));
-    if (index | (SLOTS - 1)) <= last {
-        from
-    } else {
-        from & (u64::MAX >> (SLOTS - 1 - (last & (SLOTS - 1))))
-    }
+fn slot_of(node: u64, slot: u64) -> Result<u64, u32> {
+    let slots = offset!(xa_node_slots) as u64;
+    read(node + slots + (slot & (SLOTS - 1)) * 8).map_err(|_| FAULT_WALK)
 }
 
+/// A value of which neither the compiler nor the verifier knows anything.
 #[inline(always)]
-fn collect_leaf(buffer: &mut WalkBuffer, faults: &mut u32, slots: u64, wanted: u64) {
-    // SAFETY: the slots are 64 words of the scratch buffer.
-    let bytes = unsafe { &mut *(&raw mut buffer.slots).cast::<[u8; 512]>() };
-    // SAFETY: the helper checks the address.
-    if unsafe { bpf_probe_read_kernel_buf(slots as *const u8, bytes) }.is_err() {
-        count(Counter::ReadFault);
-        *faults |= FAULT_WALK;
-        return;
-    }
-    for slot in 0..SLOTS {
-        if wanted >> slot & 1 == 0 {
-            continue;
-        }
-        let mut entry = buffer.slots[slot as usize];
-        if is_sibling(entry) {
-            entry = buffer.slots[(entry >> 2 & (SLOTS - 1)) as usize];
-        }
-        if is_pointer(entry) && !push(buffer, entry) {
-            *faults |= FAULT_WALK_CUT;
-        }
-    }
+fn forget(value: &mut u64) -> u64 {
+    // SAFETY: a reference can be read.
+    unsafe { core::ptr::read_volatile(value) }
 }
 
 /// Adds a folio unless it is the last one found; false when there is no room.
 #[inline(always)]
 fn push(buffer: &mut WalkBuffer, folio: u64) -> bool {
     let found = buffer.found;
-    if found > 0 && buffer.folios[(found - 1 & (MAX_FOLIOS as u64 - 1)) as usize] == folio {
+    if found > 0 && buffer.folios[((found - 1) & (MAX_FOLIOS as u64 - 1)) as usize] == folio {
         return true;
     }
     if found >= MAX_FOLIOS as u64 {
