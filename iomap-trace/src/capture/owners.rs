@@ -5,7 +5,6 @@ use std::fs::read_dir;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::paths::Found;
 use crate::text::escape_path;
 
 /// An inode as `stat(2)` names it; the device in the kernel's encoding.
@@ -13,6 +12,13 @@ use crate::text::escape_path;
 pub struct Key {
     pub dev: u32,
     pub ino: u64,
+}
+
+/// A path, or none, with flags for the failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub path: Option<String>,
+    pub flags: Vec<&'static str>,
 }
 
 /// Where a path can be read.

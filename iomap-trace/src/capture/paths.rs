@@ -4,19 +4,12 @@ use iomap_trace_ebpf::Identity;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::owners::{Descriptor, Key, any_process, loop_device, of_process};
+use super::owners::{Descriptor, Found, Key, any_process, loop_device, of_process};
 
 /// How long an inode without a path is not looked for again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Inodes that are remembered.
 const CAPACITY: usize = 4096;
-
-/// A path, or none, with flags for the failure.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    pub path: Option<String>,
-    pub flags: Vec<&'static str>,
-}
 
 #[derive(Debug)]
 enum Known {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::common::Common;
-use super::run::{self, Plan, Rows};
+use super::plan::{Plan, Rows};
+use super::run;
 use super::trace::Kind;
 use crate::report::{self, Format};
 

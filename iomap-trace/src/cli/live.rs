@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
-use super::run::{Plan, Rows};
+use super::plan::{Plan, Rows};
 use super::status::StatusLine;
 use crate::capture::{KernelLog, Source, boot_ns};
 use crate::event::{End, Event, Start};

@@ -4,6 +4,7 @@ mod common;
 pub mod doctor;
 mod exec;
 mod live;
+mod plan;
 mod record;
 pub mod report;
 pub mod repro;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::common::Common;
-use super::run::{self, Plan, Rows};
+use super::plan::{Plan, Rows};
+use super::run;
 use crate::report::{self, Format};
 
 /// Arguments of `record`.

@@ -1,14 +1,12 @@
 //! Sets a live run up, and ends it: what `trace`, `record` and `exec` share.
 
 use anyhow::{Context, Result};
-use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus};
 use std::rc::Rc;
 
-use super::common::Common;
 use super::live::{Live, Stop};
+use super::plan::Plan;
 use super::verbose;
 use crate::capture::{Converter, Source};
 use crate::error::ExitKind;
@@ -16,26 +14,6 @@ use crate::event::{HookReport, HookState, SCHEMA, Start};
 use crate::kernel::{Kernel, Roots, system};
 use crate::log::Writer;
 use crate::probe::Tracer;
-use crate::report::Format;
-
-/// Where rows and the summary go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    Stdout,
-    Stderr,
-}
-
-/// A live run.
-#[derive(Debug)]
-pub struct Plan {
-    pub common: Common,
-    pub format: Format,
-    pub rows: Rows,
-    pub summary: Rows,
-    pub log: Option<PathBuf>,
-    /// Command of `exec`; empty otherwise.
-    pub command: Vec<OsString>,
-}
 
 /// Runs it to its end.
 pub fn run(plan: &Plan) -> Result<ExitCode> {

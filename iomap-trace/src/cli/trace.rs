@@ -4,7 +4,8 @@ use anyhow::Result;
 use std::process::ExitCode;
 
 use super::common::Common;
-use super::run::{self, Plan, Rows};
+use super::plan::{Plan, Rows};
+use super::run;
 use crate::report::{self, Format};
 
 /// Arguments of `trace`.

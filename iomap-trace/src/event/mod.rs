@@ -3,6 +3,7 @@
 //! Every type round-trips through JSON without loss: a replayed log is the live run.
 
 mod decode;
+mod dev;
 mod flags;
 mod start;
 #[cfg(test)]
@@ -10,11 +11,12 @@ pub(crate) mod strategies;
 mod types;
 
 pub use decode::{DecodeError, Decoded, decode};
+pub use dev::Dev;
 pub use flags::FlagNames;
 pub use start::{Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Rejected, Start};
 pub use types::{
-    Buffers, Dev, Event, Failure, Holder, HolderKind, How, Mark, Outcome, OutcomeKind, Phase,
-    Refusal, Touched, Worker,
+    Buffers, Event, Failure, Holder, HolderKind, How, Mark, Outcome, OutcomeKind, Phase, Refusal,
+    Touched, Worker,
 };
 
 /// Version of the event log's schema.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::types::Dev;
+use super::dev::Dev;
 
 /// Facts of the run, the log's first record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

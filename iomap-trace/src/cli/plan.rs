@@ -1,0 +1,26 @@
+//! What a live run is to do.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::common::Common;
+use crate::report::Format;
+
+/// Where rows and the summary go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    Stdout,
+    Stderr,
+}
+
+/// A live run.
+#[derive(Debug)]
+pub struct Plan {
+    pub common: Common,
+    pub format: Format,
+    pub rows: Rows,
+    pub summary: Rows,
+    pub log: Option<PathBuf>,
+    /// Command of `exec`; empty otherwise.
+    pub command: Vec<OsString>,
+}
