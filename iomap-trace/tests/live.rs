@@ -1,0 +1,32 @@
+//! The tracer against the running kernel: what it says of real collisions on real filesystems is
+//! compared with what the kernel counts and with what the workload knows.
+//!
+//! These tests need root, a kernel with BPF and the mkfs tools (`cargo xtask setup`), and share the
+//! kernel, so they run one at a time: `cargo xtask test`, or
+//! `cargo test -p iomap-trace --test live -- --ignored --test-threads=1`.
+//! `IOMAP_TRACE_BIN` names another program to test, such as an optimised one.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
+#[path = "live/harness/mod.rs"]
+mod harness;
+
+#[path = "live/counts.rs"]
+mod counts;
+#[path = "live/ends.rs"]
+mod ends;
+#[path = "live/exec.rs"]
+mod exec;
+#[path = "live/filters.rs"]
+mod filters;
+#[path = "live/identity.rs"]
+mod identity;
+#[path = "live/logs.rs"]
+mod logs;
+#[path = "live/post.rs"]
+mod post;
+#[path = "live/subvolumes.rs"]
+mod subvolumes;
+#[path = "live/workers.rs"]
+mod workers;
+#[path = "live/writeback.rs"]
+mod writeback;
