@@ -70,13 +70,26 @@ fn begin(ctx: &RawTracePointContext, kiocb: u64, iter: u64) -> Result<(), Fault>
         Some(inode) => pages::claim(inode),
         None => watch(ctx, mapping),
     }
-    if DIO_BY_TASK.insert(actor::tid(), &dio, 0).is_err()
-        || dio.queued == 1 && DIO_BY_KIOCB.insert(kiocb, &dio, 0).is_err()
-    {
+    if !follow(&dio) {
         count(Counter::DioMapFull);
         aya_log_ebpf::warn!(ctx, "direct write not followed: map full");
     }
     Ok(())
+}
+
+/// Remembers a write by its task, and by its kiocb if it may complete elsewhere.
+#[inline(always)]
+fn follow(dio: &Dio) -> bool {
+    let tid = actor::tid();
+    let by_task = if let Some(own) = DIO_BY_TASK.get_ptr_mut(tid) {
+        // In place: an insertion would take a new element each time.
+        // SAFETY: this entry is only written by this task.
+        unsafe { *own = *dio };
+        true
+    } else {
+        DIO_BY_TASK.insert(tid, dio, 0).is_ok()
+    };
+    by_task && (dio.queued == 0 || DIO_BY_KIOCB.insert(dio.kiocb, dio, 0).is_ok())
 }
 
 /// Follows an inode from its first direct write on.

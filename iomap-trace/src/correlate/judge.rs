@@ -144,7 +144,7 @@ impl Judge {
         if witness != Witness::Both && verdict.confidence == Confidence::Exact {
             verdict.confidence = Confidence::Window;
             verdict.reason =
-                Some("wb_err held an EIO that nobody had seen, and could not change".to_owned());
+                Some("wb_err held an unseen EIO and could not change".to_owned());
         }
         let unexplained = verdict.cause == Cause::Unknown;
         verdict.withdrawn = match witness {
