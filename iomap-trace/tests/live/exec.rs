@@ -118,7 +118,8 @@ fn everyone_on_the_commands_files_is_traced_and_nobody_else() {
     log.assert_no_losses();
 }
 
-/// A command that outlives `--duration` runs on, untraced; nothing is lost for that.
+/// A command that outlives `--duration` runs on, untraced: the programs must not go on filling a ring
+/// buffer that nobody reads, and what came later is not part of the run.
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn a_duration_ends_the_tracing_not_the_command() {

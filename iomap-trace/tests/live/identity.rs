@@ -214,3 +214,35 @@ fn the_file_is_renamed_and_unlinked_meanwhile() {
         assert!(found.has("unlinked"), "{}", found.failure);
     }
 }
+
+/// The tracer reads the last failures after the writer's death: what it learned before still holds.
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_path_once_known_outlives_the_writer() {
+    let image = Image::new(Fs::Ext4);
+    let tracer = Tracer::start(&[&"trace", &"--format", &"json", &"--dev", &image.dev()]);
+    let repro = Repro::start(&[
+        &"mmap",
+        &"--dir",
+        &image.mnt(),
+        &"--seconds",
+        &"60",
+        &"--name",
+        &"f",
+    ]);
+    sleep_ms(700);
+    tracer.signal(libc::SIGSTOP);
+    sleep_ms(200);
+    repro.kill();
+    tracer.signal(libc::SIGCONT);
+    let log = tracer.stop().log();
+    let found = log.found();
+    let unnamed = found.iter().filter(|f| f.text("path").is_none()).count();
+    assert_eq!(
+        unnamed,
+        0,
+        "of {} failures, on a file whose path was known",
+        found.len()
+    );
+    assert!(found.len() > 20);
+}

@@ -86,6 +86,12 @@ impl Repro {
         self.wait()
     }
 
+    /// Kills it; its file stays.
+    pub fn kill(self) {
+        self.0.signal(libc::SIGKILL);
+        self.0.wait();
+    }
+
     /// Waits for its end.
     pub fn wait(self) -> Truth {
         let finished = self.0.wait().expect(0);
