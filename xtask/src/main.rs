@@ -2,11 +2,13 @@
 
 mod bpf;
 mod demo;
+mod private_apt;
 mod setup;
 mod signal;
 mod test;
 mod toolchain;
 mod util;
+mod vm;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ enum Task {
     Test(test::Args),
     /// Show real failures on ext4, xfs, btrfs and the current directory's filesystem
     Demo(demo::Args),
+    /// Fetch other kernels, and run a command or a test on one in a virtual machine
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Vm(args) => vm::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -6,7 +6,6 @@ mod fingerprint;
 mod fingerprint_tests;
 mod linker;
 mod manifest;
-mod private_apt;
 mod rust_src;
 
 pub use build::{PACKAGE, cargo_for_bpf};

@@ -1,6 +1,6 @@
 //! The sources of `core`, which have to be compiled for BPF: found in the toolchain, or fetched.
 
-use super::private_apt::PrivateApt;
+use crate::private_apt::{self, PrivateApt};
 use crate::toolchain::{RELEASE, Toolchain};
 use crate::util;
 use anyhow::{Context, Result, bail};
@@ -79,13 +79,8 @@ fn fetch(unpacked: &Path) -> Result<()> {
     let part = unpacked.with_extension("part");
     let _ = fs::remove_dir_all(&part);
     let apt = PrivateApt::new(&part.join("apt"))?;
-    let deb = apt.download("rust-src", RELEASE, SUITES)?;
-    util::output(
-        Command::new("dpkg-deb")
-            .arg("-x")
-            .arg(&deb)
-            .arg(part.join("root")),
-    )?;
+    let deb = apt.download_upstream("rust-src", RELEASE, SUITES)?;
+    private_apt::unpack(&[deb], &part.join("root"))?;
     let _ = fs::remove_dir_all(unpacked);
     fs::rename(part.join("root"), unpacked)
         .with_context(|| format!("cannot make {}", unpacked.display()))?;

@@ -1,4 +1,4 @@
-//! A package of another Debian suite, without touching the machine's own package lists: apt with a
+//! Packages of other Debian suites, without touching the machine's own package lists: apt with a
 //! configuration of its own, which checks signatures as ever.
 
 use crate::util;
@@ -39,11 +39,26 @@ impl PrivateApt {
         })
     }
 
+    /// Looks in `suite` from now on: fetches its lists.
+    ///
+    /// # Errors
+    /// When there is no such suite, its signature is wrong, or it cannot be fetched.
+    pub fn select(&self, suite: &str) -> Result<()> {
+        let list = format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.archive);
+        fs::write(self.dir.join("sources.list"), list)?;
+        util::output(self.command("apt-get").arg("update")).map(drop)
+    }
+
     /// Downloads `package` of the upstream version `upstream` from the first suite that has it.
     ///
     /// # Errors
     /// When no suite has it, or the download fails.
-    pub fn download(&self, package: &str, upstream: &str, suites: &[&str]) -> Result<PathBuf> {
+    pub fn download_upstream(
+        &self,
+        package: &str,
+        upstream: &str,
+        suites: &[&str],
+    ) -> Result<PathBuf> {
         let mut last = None;
         for suite in suites {
             match self.download_from(package, upstream, suite) {
@@ -58,21 +73,69 @@ impl PrivateApt {
     }
 
     fn download_from(&self, package: &str, upstream: &str, suite: &str) -> Result<PathBuf> {
-        let list = format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.archive);
-        fs::write(self.dir.join("sources.list"), list)?;
         eprintln!("looking for {package} {upstream} in Debian {suite}");
-        util::output(self.command("apt-get").arg("update"))?;
+        self.select(suite)?;
         let known = util::output(self.command("apt-cache").args(["madison", package]))?;
         let version =
             version(&known, upstream).with_context(|| format!("no {package} {upstream} there"))?;
         eprintln!("downloading {package} {version}");
+        self.download(&format!("{package}={version}"))
+    }
+
+    /// Downloads `package` (or `package=version`) of the selected suite, without what it needs.
+    ///
+    /// # Errors
+    /// When the suite has no such package, or the download fails.
+    pub fn download(&self, package: &str) -> Result<PathBuf> {
+        let dir = self.dir.join("download");
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let mut download = self.command("apt-get");
-        download.current_dir(&self.dir);
-        util::output(download.args(["download", &format!("{package}={version}")]))?;
-        let deb = fs::read_dir(&self.dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|path| path.extension().is_some_and(|e| e == "deb"));
-        deb.context("apt-get downloaded nothing")
+        util::output(download.current_dir(&dir).args(["download", package]))?;
+        let [deb] = &debs(&dir)?[..] else {
+            bail!("apt-get did not download {package}");
+        };
+        let kept = self.dir.join(deb.file_name().unwrap_or_default());
+        fs::rename(deb, &kept)?;
+        Ok(kept)
+    }
+
+    /// Downloads `packages` of the selected suite and all that they need, down to the C library.
+    ///
+    /// # Errors
+    /// When the suite lacks one, or a download fails.
+    pub fn download_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+        let mut install = self.command("apt-get");
+        install.args(["install", "--download-only", "--yes"]);
+        util::output(install.arg("--no-install-recommends").args(packages))?;
+        debs(&self.dir.join("cache/archives"))
+    }
+
+    /// `package` and all that it needs in the selected suite, by name.
+    ///
+    /// # Errors
+    /// When the suite has no such package.
+    pub fn closure(&self, package: &str) -> Result<Vec<String>> {
+        let mut depends = self.command("apt-cache");
+        depends.args(["depends", "--recurse", "--important", package]);
+        let tree = util::output(&mut depends)?;
+        let names = tree.lines().filter(|line| !line.starts_with([' ', '<']));
+        Ok(names.map(str::to_owned).collect())
+    }
+
+    /// The version of `package` in the selected suite.
+    ///
+    /// # Errors
+    /// When the suite has no such package.
+    pub fn candidate(&self, package: &str) -> Result<String> {
+        let mut show = self.command("apt-cache");
+        let record = util::output(show.args(["show", "--no-all-versions", package]))?;
+        let version = record
+            .lines()
+            .find_map(|line| line.strip_prefix("Version: "));
+        version
+            .map(|version| version.trim().to_owned())
+            .with_context(|| format!("apt knows no version of {package}"))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -93,6 +156,28 @@ impl PrivateApt {
         }
         command
     }
+}
+
+/// Unpacks packages into `root`.
+///
+/// # Errors
+/// When one cannot be unpacked.
+pub fn unpack(debs: &[PathBuf], root: &Path) -> Result<()> {
+    for deb in debs {
+        util::output(Command::new("dpkg-deb").arg("-x").args([deb, root]))?;
+    }
+    Ok(())
+}
+
+/// The packages in `dir`, sorted.
+fn debs(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut debs: Vec<_> = fs::read_dir(dir)
+        .with_context(|| format!("cannot read {}", dir.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|e| e == "deb"))
+        .collect();
+    debs.sort();
+    Ok(debs)
 }
 
 /// The address of Debian's main archive in the lines `created-by codename uri origin`: neither the
