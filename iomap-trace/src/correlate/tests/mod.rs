@@ -1,5 +1,11 @@
 //! Verdicts of hand-made cases.
 
+mod defects;
+mod oracle;
+mod properties;
+mod strategies;
+mod truth;
+
 use super::*;
 use crate::event::*;
 
@@ -332,4 +338,36 @@ fn a_clean_folio_alone_does_not_show_a_post_failure() {
     let evidence = vec![refusal(&["uptodate"]), Event::Cached(touched(500_000, 21))];
     let verdict = judge(&start(false), failure, evidence);
     assert!(verdict.withdrawn.is_some());
+}
+
+#[test]
+fn a_holder_is_kept_for_a_write_that_lasts_long() {
+    let second = 1_000_000_000;
+    let mut failure = failure(Phase::Pre, "btrfs");
+    (failure.ts_ns, failure.duration_ns, failure.refusals) = (60 * second, 25 * second, 1);
+    let mut engine = Engine::new(&start(true));
+    let mut out = Vec::new();
+    let lock = holder(HolderKind::OrderedIo, 30 * second, 36 * second, 31);
+    let outcome = Event::Outcome(Outcome {
+        failure: 1,
+        outcome: OutcomeKind::BufferedFallback,
+        ret: None,
+    });
+    let mark = |at: u64| Event::Mark(Mark { ts_ns: at * second });
+    for event in [lock, mark(59), Event::Failure(Box::new(failure))] {
+        engine.push(&event, &mut out);
+    }
+    for event in [refusal(&["uptodate"]), outcome, mark(61), mark(62)] {
+        engine.push(&event, &mut out);
+    }
+    assert_eq!(out[0].verdict.cause, Cause::OrderedIo);
+}
+
+#[test]
+fn only_so_many_holders_of_an_inode_are_kept() {
+    let mut engine = Engine::new(&start(false));
+    for _ in 0..3000 {
+        engine.push(&holder(HolderKind::ExtentLock, 1, 2, 31), &mut Vec::new());
+    }
+    assert_eq!(format!("{engine:?}").matches("Holder {").count(), 1024);
 }
