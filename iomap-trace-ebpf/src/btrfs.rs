@@ -246,12 +246,18 @@ fn tell(record: &mut HolderRecord, mapping: u64) {
         inode::identify(host, &mut record.inode);
     }
     record.head = Header::new(RECORD_HOLDER, size_of::<HolderRecord>() as u32);
+    let mut evidence = false;
+    // More failures than are remembered: one of the forgotten may have been on this range.
+    let mut forgotten = true;
     for failed in &state.failed {
-        if failed.ts_ns >= record.holder.ts_ns && overlaps(record, failed.pos, failed.end) {
-            // SAFETY: the record is complete.
-            unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
-            return;
-        }
+        let during = failed.ts_ns >= record.holder.ts_ns;
+        forgotten &= during;
+        evidence |= during && overlaps(record, failed.pos, failed.end);
+    }
+    if evidence || forgotten {
+        // SAFETY: the record is complete.
+        unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
+        return;
     }
     let slot = state.next_recent % RECENT_SLOTS;
     state.next_recent = slot + 1;

@@ -39,6 +39,16 @@ counters! {
     ReadFault = "read.fault",
     /// Post failures that a filter left out.
     PostFiltered = "post.filtered",
+    /// Completed direct writes that could not be looked at: whether they failed is not known.
+    CompleteLost = "complete.lost",
+    /// Direct writes that began, but of which too little could be read to follow them.
+    BeginLost = "begin.lost",
+    /// Completions under an EIO that was there before, whose pages could not be walked to the end.
+    PostUnwalked = "post.unwalked",
+    /// btrfs writes that turned buffered, with no folio left in their range.
+    MapUnwitnessed = "map.unwitnessed",
+    /// btrfs writes of which only the first part was direct.
+    MapPartial = "map.partial",
     /// Unlocks for which no lock had been seen (locked before the inode was watched).
     UnlockUnpaired = "unlock.unpaired",
 }

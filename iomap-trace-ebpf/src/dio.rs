@@ -3,7 +3,10 @@
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use iomap_trace_ebpf::{Counter, FailureRecord, Header, PHASE_MAP, PHASE_POST, RECORD_FAILURE};
+use iomap_trace_ebpf::{
+    Counter, FAULT_WALK, FAULT_WALK_CUT, FailureRecord, Header, PHASE_MAP, PHASE_POST,
+    RECORD_FAILURE,
+};
 
 use crate::inode::BTRFS;
 use crate::maps::{
@@ -29,7 +32,9 @@ pub fn dio_begin(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     count(Counter::DioWrites);
-    let _ = begin(&ctx, kiocb, iter);
+    if begin(&ctx, kiocb, iter).is_err() {
+        count(Counter::BeginLost);
+    }
     0
 }
 
@@ -66,10 +71,7 @@ fn begin(ctx: &RawTracePointContext, kiocb: u64, iter: u64) -> Result<(), Fault>
         queued: (ki_complete != 0) as u32,
         faults: 0,
     };
-    match INODES.get_ptr_mut(mapping) {
-        Some(inode) => pages::claim(inode),
-        None => watch(ctx, mapping),
-    }
+    watch(ctx, mapping)?;
     if !follow(&dio) {
         count(Counter::DioMapFull);
         aya_log_ebpf::warn!(ctx, "direct write not followed: map full");
@@ -94,10 +96,24 @@ fn follow(dio: &Dio) -> bool {
 
 /// Follows an inode from its first direct write on.
 #[inline(always)]
-pub fn watch(ctx: &RawTracePointContext, mapping: u64) {
+pub fn watch(ctx: &RawTracePointContext, mapping: u64) -> Result<(), Fault> {
+    let host = member!(mapping, mapping_host as u64)?;
+    let ino = member!(host, inode_i_ino as u64)?;
+    let generation = member!(host, inode_i_generation as u32).unwrap_or(0) as u64;
+    if let Some(inode) = INODES.get_ptr_mut(mapping) {
+        // SAFETY: a map value stays allocated.
+        let state = unsafe { &*inode };
+        if state.ino == ino && state.generation == generation {
+            pages::claim(inode);
+            return Ok(());
+        }
+    }
     let ancestor = setting!(descendants_of);
     let ours = ancestor != 0 && actor::descends_from(ancestor);
     let state = InodeState {
+        ino,
+        generation,
+        since_ns: actor::now(),
         wb_error_ns: 0,
         wb_reported: 0,
         ours: ours as u32,
@@ -113,6 +129,7 @@ pub fn watch(ctx: &RawTracePointContext, mapping: u64) {
         count(Counter::InodeMapFull);
         aya_log_ebpf::warn!(ctx, "inode not watched: map full");
     }
+    Ok(())
 }
 
 /// `iomap_dio_complete(kiocb, error, ret)`, after the kernel's second invalidation.
@@ -123,8 +140,8 @@ pub fn dio_complete(ctx: RawTracePointContext) -> i32 {
     let Some(dio) = taken(kiocb) else {
         return 0;
     };
-    if error == 0 {
-        let _ = completed(&ctx, kiocb, &dio);
+    if error == 0 && completed(&ctx, kiocb, &dio).is_err() {
+        count(Counter::CompleteLost);
     }
     0
 }
@@ -138,10 +155,10 @@ fn taken(kiocb: u64) -> Option<Dio> {
         if dio.kiocb == kiocb {
             // SAFETY: as above.
             unsafe { (*own).kiocb = 0 };
-            if dio.queued == 1 {
-                let _ = DIO_BY_KIOCB.remove(kiocb);
+            // A write that may complete elsewhere may have been begun again elsewhere as well.
+            if dio.queued == 0 {
+                return Some(dio);
             }
-            return Some(dio);
         }
     }
     // SAFETY: the entry is copied before it is removed.
@@ -169,6 +186,9 @@ fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &Dio) -> Result<(), Fa
             return Ok(());
         }
     }
+    if written != 0 && written < dio.count {
+        count(Counter::MapPartial);
+    }
     let host = member!(dio.mapping, mapping_host as u64)?;
     let record = FAILURE.get_ptr_mut(Scratch::Complete as u32).ok_or(Fault)?;
     // SAFETY: per-CPU memory that only this program uses.
@@ -192,18 +212,20 @@ fn finish(
         return Ok(());
     }
     walk::walk(record, mapping, Scratch::Complete);
-    if record.folios == 0 && (record.phase == PHASE_MAP || nothing_new(record, mapping)) {
+    if record.folios == 0 && !alone_is_evidence(record, mapping) {
         return Ok(());
     }
-    if filtered(record, mapping) {
-        count(Counter::PostFiltered);
-        return Ok(());
-    }
+    let filtered = filtered(record, mapping);
     if record.phase == PHASE_POST
         && let Some(state) = INODES.get_ptr_mut(mapping)
     {
+        // A failure that is left out explains the change of wb_err all the same.
         // SAFETY: a map value stays allocated; a torn update would need another writer.
         unsafe { (*state).wb_reported = record.wb_err_now };
+    }
+    if filtered {
+        count(Counter::PostFiltered);
+        return Ok(());
     }
     report(ctx, record, mapping);
     Ok(())
@@ -217,14 +239,25 @@ fn same_error(one: u32, other: u32) -> bool {
 
 /// No folio is left: only a change of `wb_err` that no record has told yet is evidence.
 #[inline(always)]
-fn nothing_new(record: &FailureRecord, mapping: u64) -> bool {
-    if same_error(record.wb_err_now, record.wb_err_begin) {
-        return true;
+fn alone_is_evidence(record: &FailureRecord, mapping: u64) -> bool {
+    if record.phase == PHASE_MAP {
+        count(Counter::MapUnwitnessed);
+        return false;
     }
-    INODES.get_ptr(mapping).is_some_and(|state| {
+    if same_error(record.wb_err_now, record.wb_err_begin) {
+        if record.faults & (FAULT_WALK | FAULT_WALK_CUT) != 0 {
+            count(Counter::PostUnwalked);
+        }
+        return false;
+    }
+    // Left to itself it would be laid to the wrong writer: the right one may be filtered.
+    if filter::by_writer() {
+        return false;
+    }
+    INODES.get_ptr(mapping).is_none_or(|state| {
         // SAFETY: a map value stays allocated.
         let state = unsafe { &*state };
-        same_error(state.wb_reported, record.wb_err_now) || state.wb_error_ns >= record.writer.ts_ns
+        !same_error(state.wb_reported, record.wb_err_now) && state.wb_error_ns < record.writer.ts_ns
     })
 }
 

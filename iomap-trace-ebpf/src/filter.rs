@@ -19,6 +19,12 @@ pub fn leaves_out_writer(writer: &Actor, cgroup: u64) -> bool {
     comm[0] != 0 && comm != writer.comm
 }
 
+/// Whether any filter looks at the writer.
+#[inline(always)]
+pub fn by_writer() -> bool {
+    setting!(tgid) != 0 || setting!(cgroup) != 0 || setting!(comm)[0] != 0
+}
+
 /// Whether a filter leaves this inode out.
 #[inline(always)]
 pub fn leaves_out_inode(inode: &Identity) -> bool {

@@ -5,7 +5,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, FAULT_WB_ERR, PHASE_PRE};
 
-use crate::maps::{DIO_BY_KIOCB, DIO_BY_TASK, Dio, FAILURE, INODES, Scratch};
+use crate::maps::{DIO_BY_KIOCB, DIO_BY_TASK, Dio, FAILURE, Scratch};
 use crate::read::{Fault, count, member};
 use crate::{actor, dio, walk};
 
@@ -35,10 +35,8 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
     record.pos = pos;
     record.len = len;
     record.phase = PHASE_PRE;
-    if INODES.get_ptr(mapping).is_none() {
-        // Its begin was not seen (before 6.5 there is no tracepoint for it).
-        dio::watch(ctx, mapping);
-    }
+    // Its begin may not have been seen: before 6.5 there is no tracepoint for it.
+    dio::watch(ctx, mapping)?;
     if dio::filtered(record, mapping) {
         count(Counter::InvalidateFiltered);
         return Ok(());

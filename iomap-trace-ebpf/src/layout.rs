@@ -66,6 +66,7 @@ layout! {
     inode_i_ino: "inode.i_ino",
     inode_i_sb: "inode.i_sb",
     inode_i_size: "inode.i_size",
+    inode_i_generation: "inode.i_generation",
     sb_s_dev: "super_block.s_dev",
     sb_s_magic: "super_block.s_magic",
     sb_s_type: "super_block.s_type",

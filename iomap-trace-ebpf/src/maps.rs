@@ -22,11 +22,15 @@ pub struct Dio {
     pub faults: u32,
 }
 
-/// What is remembered of an inode that sees direct writes. Its identity is read when needed: the
-/// memory of an inode is used again.
+/// What is remembered of an inode that sees direct writes.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct InodeState {
+    /// The memory of an inode is used again: by these two it is known to be the same.
+    pub ino: u64,
+    pub generation: u64,
+    /// What happened to its pages before is about another file.
+    pub since_ns: u64,
     pub wb_error_ns: u64,
     /// Last `wb_err` that a failure has reported.
     pub wb_reported: u32,

@@ -9,8 +9,8 @@ use iomap_trace_ebpf::{
 };
 
 use crate::inode::EXT4;
-use crate::maps::{PAGES, PageKey, Scratch, WALK, WalkBuffer};
-use crate::read::{count, member, offset, read, setting};
+use crate::maps::{INODES, PAGES, PageKey, Scratch, WALK, WalkBuffer};
+use crate::read::{Fault, count, member, offset, read, setting};
 
 /// Pages of 4 KiB; user space skips the walk on other kernels.
 const PAGE_SHIFT: u64 = 12;
@@ -20,7 +20,9 @@ const SLOTS: u64 = 64;
 /// 64 pages or more above it.
 const MAX_STEPS: u32 = 256;
 /// Buffer heads of one folio that are looked at.
-const MAX_BUFFERS: u32 = 8;
+const MAX_BUFFERS: u32 = 16;
+/// `XA_RETRY_ENTRY` (include/linux/xarray.h).
+const RETRY: u64 = 256 << 2 | 2;
 
 /// Fills `record.folio` with what is cached in the record's range.
 #[inline(always)]
@@ -42,15 +44,23 @@ pub fn walk(record: &mut FailureRecord, mapping: u64, scratch: Scratch) {
         count(Counter::WalkCut);
     }
     let has_buffers = record.inode.magic == EXT4;
+    // SAFETY: a map value stays allocated.
+    let since_ns = INODES
+        .get_ptr(mapping)
+        .map_or(0, |state| unsafe { (*state).since_ns });
     for at in 0..MAX_FOLIOS {
         if at as u64 >= buffer.found {
             break;
         }
-        let entry = &mut record.folio[at];
-        if describe(buffer.folios[at], mapping, has_buffers, entry).is_err() {
-            record.faults |= FAULT_FOLIO;
+        let next = record.folios as usize & (MAX_FOLIOS - 1);
+        let entry = &mut record.folio[next];
+        match describe(buffer.folios[at], mapping, has_buffers, entry) {
+            Ok(()) => {
+                touchers(entry, mapping, since_ns);
+                record.folios = next as u32 + 1;
+            }
+            Err(Fault) => record.faults |= FAULT_FOLIO,
         }
-        record.folios = at as u32 + 1;
     }
 }
 
@@ -118,6 +128,11 @@ fn step(buffer: &mut WalkBuffer, mapping: u64, last: u64) -> Result<bool, u32> {
         return Ok(false);
     }
     let mut entry = slot_of(node, slot)?;
+    if entry == RETRY {
+        // The node is gone; there is another one in its place.
+        buffer.node = 0;
+        return Ok(true);
+    }
     if is_sibling(entry) {
         entry = slot_of(node, entry >> 2)?;
     }
@@ -171,7 +186,7 @@ fn describe(
     mapping: u64,
     has_buffers: bool,
     entry: &mut FolioEntry,
-) -> Result<(), crate::read::Fault> {
+) -> Result<(), Fault> {
     entry.index = 0;
     entry.flags = 0;
     entry.bh_state = 0;
@@ -179,6 +194,10 @@ fn describe(
     entry.bh_busy = 0;
     entry.present = 0;
     entry.pad = 0;
+    if member!(folio, folio_mapping as u64)? != mapping {
+        // It was dropped, and is used for something else by now.
+        return Err(Fault);
+    }
     entry.flags = member!(folio, folio_flags as u64)?;
     entry.index = member!(folio, folio_index as u64)?;
     if entry.flags >> (setting!(pg_head) & 63) & 1 == 1 {
@@ -191,6 +210,12 @@ fn describe(
             buffers(private, entry)?;
         }
     }
+    Ok(())
+}
+
+/// Who touched the folio, as far as it is about this file: older than `since_ns` it is not.
+#[inline(always)]
+fn touchers(entry: &mut FolioEntry, mapping: u64, since_ns: u64) {
     let key = PageKey {
         mapping,
         index: entry.index,
@@ -200,18 +225,17 @@ fn describe(
         let page = unsafe { &*page };
         entry.added = page.added;
         entry.dirtied = page.dirtied;
-        if entry.added.ts_ns != 0 {
+        if entry.added.ts_ns > since_ns {
             entry.present |= FOLIO_ADDED;
         }
-        if entry.dirtied.ts_ns != 0 {
+        if entry.dirtied.ts_ns > since_ns {
             entry.present |= FOLIO_DIRTIED;
         }
     }
-    Ok(())
 }
 
 #[inline(always)]
-fn buffers(head: u64, entry: &mut FolioEntry) -> Result<(), crate::read::Fault> {
+fn buffers(head: u64, entry: &mut FolioEntry) -> Result<(), Fault> {
     let mut buffer = head;
     for _ in 0..MAX_BUFFERS {
         entry.bh_state |= member!(buffer, bh_b_state as u64)?;

@@ -21,6 +21,31 @@ pub fn escape_path(path: &[u8]) -> (String, bool) {
     (out, true)
 }
 
+/// The bytes that [`escape_path`] escaped.
+pub fn unescape_path(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = tail.get(1..3).and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        rest = match (first, tail.first(), byte) {
+            (b'\\', Some(b'x'), Some(byte)) => {
+                out.push(byte);
+                &tail[3..]
+            }
+            (b'\\', Some(b'\\'), _) => {
+                out.push(b'\\');
+                &tail[1..]
+            }
+            _ => {
+                out.push(first);
+                tail
+            }
+        };
+    }
+    out
+}
+
 /// Text for a terminal: control characters as escapes (`\n`, `\u{1b}`), everything else as it is.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -51,6 +76,13 @@ mod tests {
             escape_path(b"a\xff\xfe\\b\xc3"),
             ("a\\xff\\xfe\\\\b\\xc3".to_owned(), true)
         );
+    }
+
+    #[test]
+    fn escaped_bytes_come_back() {
+        for bytes in [&b"a\xff\xfe\\b\xc3"[..], b"\\xff\xff", b"\xff", b"\xe4\\"] {
+            assert_eq!(unescape_path(&escape_path(bytes).0), bytes);
+        }
     }
 
     #[test]

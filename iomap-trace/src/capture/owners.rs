@@ -4,6 +4,7 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, readlink, statx};
 use std::fs::read_dir;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::text::escape_path;
 
@@ -37,6 +38,8 @@ impl Descriptor {
             Self::Link(link) => {
                 let links = links_to(link, key)?;
                 let target = readlink(link, Vec::new()).ok()?.into_bytes();
+                // The descriptor may have been closed and used again in between.
+                links_to(link, key)?;
                 return Some(named(&target, links == 0));
             }
             Self::Loop(attribute) => backing_file(attribute)?,
@@ -107,9 +110,14 @@ fn backing_file(attribute: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
 }
 
-/// Any process that has the inode open.
+/// Any process that has the inode open, unless it takes too long to find: records wait meanwhile.
 pub fn any_process(key: Key) -> Option<Descriptor> {
-    read_dir("/proc").ok()?.find_map(|entry| {
+    const BUDGET: Duration = Duration::from_millis(20);
+    let began = Instant::now();
+    let mut processes = read_dir("/proc")
+        .ok()?
+        .take_while(|_| began.elapsed() < BUDGET);
+    processes.find_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
         of_process(pid, key)
     })

@@ -11,12 +11,17 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Inodes that are remembered.
 const CAPACITY: usize = 4096;
 
+/// What is known of an inode.
 #[derive(Debug)]
-enum Known {
-    /// Through this descriptor, which is read again each time: files are renamed.
-    Through(Descriptor),
-    /// Not found at that moment.
-    Nowhere(Instant),
+struct Known {
+    /// The writer for which it was looked for.
+    pid: u32,
+    /// Read again each time, since files are renamed; none when nothing was found.
+    through: Option<Descriptor>,
+    /// What was found last. It outlives the writer, but not the writer's pid: another writer may
+    /// write another file with the same number.
+    last: Found,
+    when: Instant,
 }
 
 /// Finds paths, and remembers where.
@@ -26,33 +31,42 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The present path of an inode that process `pid` writes.
+    /// The present path of an inode that process `pid` writes, or the last one known.
     pub fn find(&mut self, pid: u32, inode: &Identity) -> Found {
         let key = Key {
             dev: inode.stat_dev,
             ino: inode.ino,
         };
-        match self.known.get(&key) {
-            Some(Known::Through(descriptor)) => {
-                if let Some(found) = descriptor.read(key) {
-                    return found;
-                }
+        let known = self.known.get_mut(&key);
+        if let Some(known) = known {
+            if let Some(found) = known.through.as_ref().and_then(|through| through.read(key)) {
+                known.last = found.clone();
+                return found;
             }
-            Some(Known::Nowhere(when)) if when.elapsed() < RETRY => return Found::default(),
-            _ => {}
+            if known.pid == pid && known.when.elapsed() < RETRY {
+                return known.last.clone();
+            }
         }
-        let descriptor = of_process(pid, key)
+        self.look(pid, key)
+    }
+
+    fn look(&mut self, pid: u32, key: Key) -> Found {
+        let through = of_process(pid, key)
             .or_else(|| loop_device(key))
             .or_else(|| any_process(key));
-        let found = descriptor.as_ref().and_then(|d| d.read(key));
+        let found = through.as_ref().and_then(|through| through.read(key));
+        let before = self.known.remove(&key).filter(|known| known.pid == pid);
+        let last = found.or_else(|| Some(before?.last)).unwrap_or_default();
         if self.known.len() >= CAPACITY {
             self.known.clear();
         }
-        let known = match descriptor {
-            Some(descriptor) if found.is_some() => Known::Through(descriptor),
-            _ => Known::Nowhere(Instant::now()),
+        let known = Known {
+            pid,
+            through,
+            last: last.clone(),
+            when: Instant::now(),
         };
         self.known.insert(key, known);
-        found.unwrap_or_default()
+        last
     }
 }

@@ -6,11 +6,14 @@ use rustix::time::{ClockId, clock_gettime};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::convert::Converter;
-use crate::event::{Event, Mark, decode};
+use super::tally::Tally;
+use crate::event::{Event, Mark, Phase, decode};
 use crate::probe::Filters;
 
 /// Records of one drain: more would keep signals and timers waiting.
 const BATCH: usize = 4096;
+/// Batches of one tick.
+const BATCHES: usize = 4;
 /// Marks go on for this long after the last record, so that whatever waits is decided.
 const MARKS_AFTER_NS: u64 = 4_000_000_000;
 
@@ -28,8 +31,8 @@ pub struct Source {
     converter: Converter,
     filters: Filters,
     last_record_ns: u64,
-    /// Records that were no records of this ABI.
-    pub undecodable: u64,
+    /// What became of the records.
+    pub tally: Tally,
 }
 
 impl Source {
@@ -40,7 +43,7 @@ impl Source {
             converter,
             filters,
             last_record_ns: 0,
-            undecodable: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -65,27 +68,48 @@ impl Source {
             drop(item);
             self.last_record_ns = boot_ns();
             let Ok(record) = decoded else {
-                self.undecodable += 1;
+                self.tally.undecodable += 1;
                 continue;
             };
             let events = self.converter.events(&record);
-            if let Some(Event::Failure(failure)) = events.first()
-                && !self.filters.keeps(failure)
-            {
-                continue;
+            if let Some(Event::Failure(failure)) = events.first() {
+                self.tally.pre += u64::from(failure.phase == Phase::Pre);
+                if !self.filters.keeps(failure) {
+                    self.tally.filtered += 1;
+                    continue;
+                }
             }
             events.iter().try_for_each(&mut *sink)?;
         }
         Ok(true)
     }
 
-    /// Drains everything, and then marks the moment before: called on a timer.
+    /// Drains, and then marks the moment before: called on a timer.
     ///
     /// # Errors
     /// Those of `sink`.
     pub fn tick(&mut self, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
         let ts_ns = boot_ns();
+        for _ in 0..BATCHES {
+            if !self.drain(sink)? {
+                return self.mark(ts_ns, sink);
+            }
+        }
+        // There is more than a tick can take: the next one goes on.
+        Ok(())
+    }
+
+    /// Drains what is left when the programs are detached.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
+        let ts_ns = boot_ns();
         while self.drain(sink)? {}
+        self.mark(ts_ns, sink)
+    }
+
+    fn mark(&self, ts_ns: u64, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
         if ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS {
             sink(&Event::Mark(Mark { ts_ns }))?;
         }

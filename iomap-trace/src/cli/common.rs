@@ -32,7 +32,7 @@ pub struct Common {
     /// Stop after this time
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
-    /// Stop after this many failures
+    /// Stop once this many failures were seen
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Force a plan

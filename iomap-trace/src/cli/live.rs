@@ -1,7 +1,7 @@
 //! The loop of a live run: ring buffer, timer, signals, the command.
 
 use anyhow::{Context, Result};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
@@ -45,6 +45,8 @@ struct Sink {
     session: Session,
     log: Option<Writer>,
     log_failed: bool,
+    /// Whoever reads the rows has seen enough of them.
+    closed: bool,
     rows: Rows,
     summary: Rows,
     /// What the session wrote and the terminal has not got yet.
@@ -64,6 +66,7 @@ impl Live {
                 session: Session::new(plan.format),
                 log,
                 log_failed: false,
+                closed: false,
                 rows: plan.rows,
                 summary: plan.summary,
                 text: Vec::new(),
@@ -80,11 +83,13 @@ impl Live {
         self.sink.take(&Event::Start(Box::new(start)))?;
         let mut child = spawn(plan)?;
         let why = self.follow(plan, child.as_mut()).await;
+        // The accounts are closed first: the command may go on for long after its time is up.
+        let ended = why.and_then(|why| self.end(why));
         let status = match child {
             Some(mut child) => Some(child.wait().await.context("the command is lost")?),
             None => None,
         };
-        self.end(why?)?;
+        ended?;
         Ok(Stop {
             status,
             log_failed: self.sink.log_failed,
@@ -140,8 +145,11 @@ impl Live {
                 }
             }
             let failures = self.sink.session.summary().failures.total();
-            if plan.common.count.is_some_and(|count| failures >= count) && child.is_none() {
+            if plan.common.count.is_some_and(|count| failures >= count) {
                 return Ok("count");
+            }
+            if self.sink.closed && child.is_none() {
+                return Ok("output closed");
             }
         }
     }
@@ -168,10 +176,8 @@ impl Live {
         let mut counters = self.tracer.counters();
         self.tracer.detach();
         counters.extend(self.tracer.counters());
-        self.source.tick(&mut |event| self.sink.take(event))?;
-        if self.source.undecodable > 0 {
-            counters.insert("record.lost".to_owned(), self.source.undecodable);
-        }
+        self.source.finish(&mut |event| self.sink.take(event))?;
+        self.source.tally.account(&mut counters);
         let end = End {
             ts_ns: boot_ns(),
             why: why.to_owned(),
@@ -217,7 +223,13 @@ impl Sink {
             Rows::Stderr => write_all(std::io::stderr().lock(), &self.text),
         };
         self.text.clear();
-        written.context("output cannot be written")
+        match written {
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            other => other.context("output cannot be written"),
+        }
     }
 
     fn flush(&mut self) -> Result<()> {

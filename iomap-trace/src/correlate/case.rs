@@ -1,6 +1,7 @@
 //! One failure with the records that follow it.
 
-use crate::event::{Dev, Failure, Holder, Outcome, OutcomeKind, Refusal, Touched};
+use super::folio::AFTER_THE_LOOK_NS;
+use crate::event::{Dev, Failure, Holder, Outcome, OutcomeKind, Phase, Refusal, Touched};
 
 /// Which inode, as a key: btrfs repeats inode numbers across subvolumes.
 pub type InodeKey = (Dev, u64, u64);
@@ -16,6 +17,8 @@ pub struct Case {
     pub dirtied: Vec<Touched>,
     pub cached: Vec<Touched>,
     pub outcome: Option<Outcome>,
+    /// Holders of the inode that overlap the failure in range and time.
+    pub holders: Vec<Holder>,
 }
 
 impl Case {
@@ -26,6 +29,7 @@ impl Case {
             dirtied: Vec::new(),
             cached: Vec::new(),
             outcome: None,
+            holders: Vec::new(),
         }
     }
 
@@ -54,6 +58,28 @@ impl Case {
     /// Whether `ts_ns` lies between the begin of the write and the failure.
     pub fn spans(&self, ts_ns: u64) -> bool {
         self.failure.duration_ns != 0 && self.begin_ns() <= ts_ns && ts_ns <= self.failure.ts_ns
+    }
+
+    /// A post failure of which `wb_err` is the only witness.
+    pub fn lonely(&self) -> bool {
+        self.failure.phase == Phase::Post && self.refusals.is_empty()
+    }
+
+    /// So late in the write that the kernel may have looked before.
+    pub fn late(&self, ts_ns: u64) -> bool {
+        ts_ns > self.failure.ts_ns.saturating_sub(AFTER_THE_LOOK_NS)
+    }
+
+    /// Takes a holder if it overlaps the failure in range and time.
+    pub fn offer(&mut self, holder: &Holder) -> bool {
+        let failure = &self.failure;
+        let overlaps = holder.pos <= failure.pos.saturating_add(failure.len)
+            && failure.pos <= holder.pos.saturating_add(holder.len);
+        let during = holder.start_ns <= failure.ts_ns && self.begin_ns() <= holder.end_ns;
+        if overlaps && during {
+            self.holders.push(holder.clone());
+        }
+        overlaps && during
     }
 
     pub fn flagged(&self, flag: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Gathers the records of each failure, and hands it to the judge when its evidence is complete.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use crate::event::{Event, Failure, Holder, Phase, Start};
 
@@ -30,12 +31,17 @@ pub struct Engine {
     judge: Judge,
     /// Failures whose records have not all come.
     gathering: BTreeMap<u64, Case>,
-    /// Failures that wait, by the moment at which they no longer do.
-    waiting: BTreeMap<(u64, u64), Case>,
+    /// Failures that wait, by the moment at which they no longer do, and by inode.
+    waiting: BTreeMap<Turn, Case>,
+    waiting_of: HashMap<InodeKey, BTreeSet<Turn>>,
+    /// Holders of the last seconds, for failures to come.
     holders: HashMap<InodeKey, VecDeque<Holder>>,
     /// Failures of the last seconds that explain a change of `wb_err`, by inode.
     explained: HashMap<InodeKey, Vec<Explained>>,
 }
+
+/// Deadline, and number of the failure.
+type Turn = (u64, u64);
 
 /// A post failure whose folio was seen.
 #[derive(Debug)]
@@ -52,6 +58,7 @@ impl Engine {
             judge: Judge::new(start),
             gathering: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            waiting_of: HashMap::new(),
             holders: HashMap::new(),
             explained: HashMap::new(),
         }
@@ -65,7 +72,7 @@ impl Engine {
                     .insert(failure.id, Case::new((**failure).clone()));
                 return;
             }
-            Event::Holder(holder) => return self.keep(holder),
+            Event::Holder(holder) => return self.keep(holder, out),
             Event::Mark(mark) => return self.advance(mark.ts_ns, out),
             Event::Refusal(record) => record.failure,
             Event::Dirtied(record) | Event::Cached(record) => record.failure,
@@ -97,8 +104,19 @@ impl Engine {
         }
     }
 
-    fn keep(&mut self, holder: &Holder) {
-        let held = self.holders.entry(inode_of(holder)).or_default();
+    /// Offers a holder to the failures that wait, and keeps it for those to come.
+    fn keep(&mut self, holder: &Holder, out: &mut Vec<Judged>) {
+        let inode = inode_of(holder);
+        let turns = self.waiting_of.get(&inode).into_iter().flatten();
+        let takes = |turn: &&Turn| {
+            let case = self.waiting.get_mut(*turn);
+            case.is_some_and(|case| case.offer(holder) && !self.judge.waits(case))
+        };
+        let decided: Vec<Turn> = turns.filter(takes).copied().collect();
+        for turn in decided {
+            self.decide(turn, out);
+        }
+        let held = self.holders.entry(inode).or_default();
         if held.len() == KEEP_HOLDERS {
             held.pop_front();
         }
@@ -106,42 +124,44 @@ impl Engine {
     }
 
     /// Decides at once what nothing later can change.
-    fn weigh(&mut self, case: Case, out: &mut Vec<Judged>) {
-        let post = case.failure.phase == Phase::Post;
-        let lonely = post && case.refusals.is_empty();
-        if post && !lonely && case.wb_err_changed() {
-            self.explained
-                .entry(case.inode())
-                .or_default()
-                .push(Explained {
-                    id: case.failure.id,
-                    wb_err: case.failure.wb_err_now,
-                    ts_ns: case.failure.ts_ns,
-                });
+    fn weigh(&mut self, mut case: Case, out: &mut Vec<Judged>) {
+        let inode = case.inode();
+        if case.failure.phase == Phase::Post && !case.refusals.is_empty() && case.wb_err_changed() {
+            self.explained.entry(inode).or_default().push(Explained {
+                id: case.failure.id,
+                wb_err: case.failure.wb_err_now,
+                ts_ns: case.failure.ts_ns,
+            });
         }
-        let holders = self.holders_of(&case);
-        if lonely || self.judge.wants_holders(&case, &holders) {
-            self.waiting.insert(
-                (case.failure.ts_ns.saturating_add(GRACE_NS), case.failure.id),
-                case,
-            );
+        for holder in self.holders.get(&inode).into_iter().flatten() {
+            case.offer(holder);
+        }
+        if self.judge.waits(&case) {
+            let turn = (case.failure.ts_ns.saturating_add(GRACE_NS), case.failure.id);
+            self.waiting.insert(turn, case);
+            self.waiting_of.entry(inode).or_default().insert(turn);
         } else {
             self.conclude(case, out);
         }
     }
 
-    fn holders_of(&self, case: &Case) -> Vec<&Holder> {
-        self.holders
-            .get(&case.inode())
-            .into_iter()
-            .flatten()
-            .collect()
+    /// Decides a failure that waited.
+    fn decide(&mut self, turn: Turn, out: &mut Vec<Judged>) {
+        let Some(case) = self.waiting.remove(&turn) else {
+            return;
+        };
+        if let Entry::Occupied(mut turns) = self.waiting_of.entry(case.inode()) {
+            turns.get_mut().remove(&turn);
+            if turns.get().is_empty() {
+                turns.remove();
+            }
+        }
+        self.conclude(case, out);
     }
 
     fn conclude(&mut self, case: Case, out: &mut Vec<Judged>) {
-        let mut verdict = self.judge.decide(&case, &self.holders_of(&case));
-        if case.failure.phase == Phase::Post
-            && case.refusals.is_empty()
+        let mut verdict = self.judge.decide(&case);
+        if case.lonely()
             && let Some(id) = self.explained_by(&case)
         {
             verdict.withdrawn = Some(format!("failure {id} set wb_err"));
@@ -163,11 +183,10 @@ impl Engine {
     }
 
     fn advance(&mut self, mark_ns: u64, out: &mut Vec<Judged>) {
-        while let Some(entry) = self.waiting.first_entry()
-            && entry.key().0 <= mark_ns
+        while let Some((&turn, _)) = self.waiting.first_key_value()
+            && turn.0 <= mark_ns
         {
-            let case = entry.remove();
-            self.conclude(case, out);
+            self.decide(turn, out);
         }
         let old = mark_ns.saturating_sub(KEEP_NS);
         self.holders.retain(|_, held| {

@@ -5,6 +5,10 @@ use crate::event::{Holder, HolderKind, How, Phase, Refusal, Touched};
 use super::case::Case;
 use super::{Cause, Confidence, Party};
 
+/// A folio cached so shortly before the end of a write may have come after the kernel had looked:
+/// the time from `invalidate_inode_pages2_range()` to the probe, with a wide margin.
+pub const AFTER_THE_LOOK_NS: u64 = 20_000;
+
 /// A cause for one folio.
 #[derive(Clone, Debug)]
 pub struct Why {
@@ -13,16 +17,23 @@ pub struct Why {
     pub party: Option<Party>,
     pub holder: Option<u64>,
     pub reason: Option<String>,
+    /// The folio was brought back during the write: it may not be the one that was refused.
+    pub came_back: bool,
+    /// What was found held at the very moment at which it was looked at.
+    pub holds: bool,
 }
 
 impl Why {
-    fn because(cause: Cause, reason: &str) -> Self {
+    /// A cause of confidence `window`.
+    pub fn because(cause: Cause, reason: &str) -> Self {
         Self {
             cause,
             confidence: Confidence::Window,
             party: None,
             holder: None,
             reason: Some(reason.to_owned()),
+            came_back: false,
+            holds: false,
         }
     }
 
@@ -33,23 +44,46 @@ impl Why {
             ..Self::because(Cause::Unknown, reason)
         }
     }
+
+    /// Whether no holder that is not known yet could change it.
+    pub fn settled(&self) -> bool {
+        self.confidence == Confidence::Exact || self.holds
+    }
 }
 
-/// Explains a refused folio. `holders` are those of the inode.
-pub fn explain(
+/// What the judge knows of the run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub page_size: u64,
+    /// Completion of ordered I/O can keep a folio from being released.
+    pub ordered_blocks: bool,
+}
+
+/// Explains a refused folio.
+pub fn explain(case: &Case, refusal: &Refusal, run: Run) -> Why {
+    let at = |touched: &[Touched]| touched.iter().find(|t| t.index == refusal.index).cloned();
+    let cached_ns = at(&case.cached).map(|t| t.ts_ns);
+    // Whoever dirtied the page before it was cached last dirtied a folio that is gone.
+    let toucher = at(&case.dirtied).filter(|t| cached_ns.is_none_or(|cached| cached <= t.ts_ns));
+    let came_back = cached_ns.is_some_and(|ts| case.spans(ts));
+    let why = explain_state(case, refusal, toucher.as_ref(), cached_ns, run);
+    Why { came_back, ..why }
+}
+
+fn explain_state(
     case: &Case,
     refusal: &Refusal,
-    holders: &[&Holder],
-    page_size: u64,
-    ordered_blocks: bool,
+    toucher: Option<&Touched>,
+    cached_ns: Option<u64>,
+    run: Run,
 ) -> Why {
     let has = |flag: &str| refusal.folio_flags.iter().any(|f| f == flag);
-    let toucher = case.dirtied.iter().find(|t| t.index == refusal.index);
-    if let Some(toucher) = toucher.filter(|t| case.spans(t.ts_ns)) {
-        return dirtied(toucher, has("dirty"));
-    }
+    let during = toucher.filter(|t| case.spans(t.ts_ns));
     if has("dirty") {
-        return still_dirty(case, toucher);
+        return match during {
+            Some(toucher) => still_dirty(case, toucher, cached_ns),
+            None => dirty_before(case, toucher),
+        };
     }
     if has("writeback") {
         return Why::because(Cause::Writeback, "under writeback when it was looked at");
@@ -57,10 +91,21 @@ pub fn explain(
     if let Some(why) = buffered(refusal, has("checked")) {
         return why;
     }
-    if case.failure.fs == "btrfs" {
-        return held(case, refusal, holders, page_size, ordered_blocks);
+    let held = (case.failure.fs == "btrfs").then(|| held(case, refusal, cached_ns, run));
+    match (held, during) {
+        (Some(why), _) if why.cause != Cause::Unknown => why,
+        (_, Some(toucher)) => Why {
+            party: Some(toucher_party(toucher, "dirtied")),
+            ..Why::because(
+                Cause::Redirtied,
+                "dirtied during the write, clean again when it was looked at",
+            )
+        },
+        (Some(unknown), None) => unknown,
+        (None, None) => {
+            Why::unknown("the folio was clean when it was looked at, just after the refusal")
+        }
     }
-    Why::unknown("the folio was clean when it was looked at, just after the refusal")
 }
 
 /// The party that touched the page cache.
@@ -76,36 +121,42 @@ pub fn toucher_party(toucher: &Touched, did: &str) -> Party {
     }
 }
 
-fn dirtied(toucher: &Touched, still: bool) -> Why {
+/// Dirtied during the write, and dirty still.
+fn still_dirty(case: &Case, toucher: &Touched, cached_ns: Option<u64>) -> Why {
     let party = Some(toucher_party(toucher, "dirtied"));
-    if still {
-        return Why {
-            cause: Cause::Redirtied,
-            confidence: Confidence::Exact,
-            party,
-            holder: None,
-            reason: None,
-        };
-    }
-    Why {
+    let doubt = match (case.failure.phase, cached_ns) {
+        (Phase::Pre, Some(cached)) if case.spans(cached) => {
+            Some("cached again during the write: another folio of the range may have been refused")
+        }
+        (Phase::Post, Some(cached)) if case.late(cached) => {
+            Some("cached so late that the kernel may have looked before")
+        }
+        _ => None,
+    };
+    let why = Why {
         party,
-        ..Why::because(
-            Cause::Redirtied,
-            "dirtied during the write, clean again when it was looked at",
-        )
+        ..Why::because(Cause::Redirtied, doubt.unwrap_or_default())
+    };
+    match doubt {
+        Some(_) => why,
+        None => Why {
+            confidence: Confidence::Exact,
+            reason: None,
+            ..why
+        },
     }
 }
 
 /// Dirty, but nobody was seen to dirty it during the write.
-fn still_dirty(case: &Case, toucher: Option<&Touched>) -> Why {
-    if toucher.is_none() {
+fn dirty_before(case: &Case, toucher: Option<&Touched>) -> Why {
+    let Some(toucher) = toucher else {
         return Why::because(
             Cause::Redirtied,
             "dirtied unseen: before the file was watched, or forgotten since",
         );
-    }
+    };
+    let party = Some(toucher_party(toucher, "dirtied"));
     if case.failure.duration_ns == 0 {
-        let party = toucher.map(|t| toucher_party(t, "dirtied"));
         return Why {
             party,
             ..Why::because(Cause::Redirtied, "the begin of the write was not seen")
@@ -117,7 +168,6 @@ fn still_dirty(case: &Case, toucher: Option<&Touched>) -> Why {
             "dirty since before the write began: the flush did not write it back",
         );
     }
-    let party = toucher.map(|t| toucher_party(t, "dirtied"));
     Why {
         party,
         ..Why::because(Cause::Redirtied, "dirty since before the write began")
@@ -143,48 +193,51 @@ fn buffered(refusal: &Refusal, checked: bool) -> Option<Why> {
 }
 
 /// A clean folio on btrfs: somebody held its range in the extent io tree.
-fn held(
-    case: &Case,
-    refusal: &Refusal,
-    holders: &[&Holder],
-    page_size: u64,
-    ordered_blocks: bool,
-) -> Why {
-    let first = refusal.index.saturating_mul(page_size);
-    let end = first.saturating_add(u64::from(refusal.pages).saturating_mul(page_size));
+fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why {
+    let first = refusal.index.saturating_mul(run.page_size);
+    let end = first.saturating_add(u64::from(refusal.pages).saturating_mul(run.page_size));
     let (begin, seen) = (case.begin_ns(), case.failure.ts_ns);
-    // Clean folios are refused for a lock alone, and the writer holds none while it invalidates.
-    let lock = holders
+    // The look comes at the end of the write; before submission that can be long before the probe.
+    let from = match case.failure.phase {
+        Phase::Post => begin.max(seen.saturating_sub(AFTER_THE_LOOK_NS)),
+        _ => begin,
+    }
+    .max(cached_ns.unwrap_or(0));
+    let lock = case
+        .holders
         .iter()
-        .filter(|h| h.kind != HolderKind::OrderedIo || ordered_blocks)
-        .filter(|h| case.failure.phase != Phase::Pre || h.tid != case.failure.tid)
+        .filter(|h| h.kind != HolderKind::OrderedIo || run.ordered_blocks)
+        // The writer holds no lock while it invalidates.
+        .filter(|h| h.tid != case.failure.tid || case.failure.completed_by.is_some())
         .filter(|h| h.pos < end && first < h.pos.saturating_add(h.len))
-        .filter_map(|h| Some((h.locked_ns?, h.unlocked_ns?, *h)))
-        .filter(|(locked, unlocked, _)| *locked <= seen && begin <= *unlocked)
-        .max_by_key(|(locked, unlocked, h)| {
-            (
-                unlocked.min(&seen).saturating_sub(*locked.max(&begin)),
-                std::cmp::Reverse(h.id),
-            )
-        });
+        .filter_map(|h| Some((h.locked_ns?, h.unlocked_ns?, h)))
+        .filter(|(locked, unlocked, _)| *locked <= seen && from <= *unlocked)
+        // Locks of a range follow each other, and the refusal is at the end: the last one counts.
+        .max_by_key(|(_, unlocked, h)| (*unlocked, std::cmp::Reverse(h.id)));
     let Some((locked, unlocked, holder)) = lock else {
         return Why::unknown("clean when it was looked at, and no holder of its range was seen");
     };
     let certain = case.failure.duration_ns != 0 && locked <= begin && seen <= unlocked;
-    Why {
-        cause: match holder.kind {
-            HolderKind::OrderedIo => Cause::OrderedIo,
-            HolderKind::ExtentLock => Cause::ExtentLock,
-        },
-        confidence: if certain {
-            Confidence::Exact
-        } else {
-            Confidence::Window
-        },
+    let cause = match holder.kind {
+        HolderKind::OrderedIo => Cause::OrderedIo,
+        HolderKind::ExtentLock => Cause::ExtentLock,
+    };
+    let why = Why {
         party: Some(holder_party(holder, locked, unlocked)),
         holder: Some(holder.id),
-        reason: (!certain)
-            .then(|| "held for a part of the write; the moment of refusal was not seen".to_owned()),
+        holds: seen <= unlocked,
+        ..Why::because(
+            cause,
+            "held for a part of the write; the moment of refusal was not seen",
+        )
+    };
+    match certain {
+        true => Why {
+            confidence: Confidence::Exact,
+            reason: None,
+            ..why
+        },
+        false => why,
     }
 }
 

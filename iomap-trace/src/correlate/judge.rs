@@ -1,70 +1,67 @@
 //! Decides the cause of one failure.
 
-use crate::event::{Facts, Holder, Phase, Start};
+use crate::event::{Facts, HookState, Phase, Start, Touched};
 
 use super::case::Case;
-use super::folio::{Why, explain, toucher_party};
+use super::folio::{Run, Why, explain, toucher_party};
 use super::{Cause, Confidence, Verdict, Witness};
-
-/// A folio cached so shortly before the end of a write may have come after the kernel had looked:
-/// the time from `invalidate_inode_pages2_range()` to the probe, with a wide margin.
-const AFTER_THE_LOOK_NS: u64 = 20_000;
 
 /// What the judge knows of the run.
 #[derive(Debug)]
 pub struct Judge {
     facts: Facts,
-    page_size: u64,
+    run: Run,
     skipped: Vec<String>,
 }
 
 impl Judge {
     pub fn new(start: &Start) -> Self {
-        let skipped = start
-            .hooks
-            .iter()
-            .filter(|h| h.state == crate::event::HookState::Skipped);
+        let skipped = start.hooks.iter().filter(|h| h.state == HookState::Skipped);
         Self {
             facts: start.facts,
-            page_size: start.page_size,
+            run: Run {
+                page_size: start.page_size,
+                ordered_blocks: start.facts.ordered_blocks_release != Some(false),
+            },
             skipped: skipped.map(|h| h.hook.clone()).collect(),
         }
     }
 
-    /// Whether a holder that is not known yet could still change the verdict.
-    pub fn wants_holders(&self, case: &Case, holders: &[&Holder]) -> bool {
+    /// Whether something that is not known yet could still change the verdict.
+    pub fn waits(&self, case: &Case) -> bool {
+        case.lonely() || self.wants_holders(case)
+    }
+
+    fn wants_holders(&self, case: &Case) -> bool {
         case.failure.fs == "btrfs"
             && case.failure.phase != Phase::Map
-            && self.whys(case, holders).iter().any(|why| {
-                matches!(
-                    why.cause,
-                    Cause::Unknown | Cause::ExtentLock | Cause::OrderedIo
-                ) && why.confidence != Confidence::Exact
+            && case.refusals.iter().any(|refusal| {
+                let dirty = refusal.folio_flags.iter().any(|flag| flag == "dirty");
+                !dirty && !explain(case, refusal, self.run).settled()
             })
     }
 
-    /// Decides. `holders` are those of the inode.
-    pub fn decide(&self, case: &Case, holders: &[&Holder]) -> Verdict {
+    /// Decides.
+    pub fn decide(&self, case: &Case) -> Verdict {
         match case.failure.phase {
-            Phase::Pre => self.pre(case, holders),
+            Phase::Pre => self.pre(case),
             Phase::Map => self.map(case),
-            Phase::Post => self.post(case, holders),
+            Phase::Post => self.post(case),
         }
     }
 
-    fn whys(&self, case: &Case, holders: &[&Holder]) -> Vec<Why> {
-        let ordered_blocks = self.facts.ordered_blocks_release != Some(false);
+    fn whys(&self, case: &Case) -> Vec<Why> {
         case.refusals
             .iter()
-            .map(|refusal| explain(case, refusal, holders, self.page_size, ordered_blocks))
+            .map(|refusal| explain(case, refusal, self.run))
             .collect()
     }
 
-    fn pre(&self, case: &Case, holders: &[&Holder]) -> Verdict {
-        if let Some(why) = self.writeback_error(case) {
-            return self.verdict(case, vec![why]);
+    fn pre(&self, case: &Case) -> Verdict {
+        match self.writeback_error(case) {
+            Some(why) => self.verdict(case, vec![why]),
+            None => self.verdict(case, self.whys(case)),
         }
-        self.verdict(case, self.whys(case, holders))
     }
 
     /// The flush before the write failed: nothing was invalidated, nobody stood in the way.
@@ -77,22 +74,23 @@ impl Judge {
             return None;
         }
         let collided = case.dirtied.iter().any(|t| case.spans(t.ts_ns));
-        Some(Why {
-            cause: Cause::WritebackError,
-            confidence: if collided {
-                Confidence::Window
-            } else {
-                Confidence::Exact
-            },
-            party: None,
-            holder: None,
-            reason: collided
-                .then(|| "write-back failed, and a folio was dirtied again as well".to_owned()),
+        let why = Why::because(
+            Cause::WritebackError,
+            "write-back failed, and a folio was dirtied again as well",
+        );
+        Some(if collided {
+            why
+        } else {
+            Why {
+                confidence: Confidence::Exact,
+                reason: None,
+                ..why
+            }
         })
     }
 
     fn map(&self, case: &Case) -> Verdict {
-        let last = |touched: &[crate::event::Touched]| {
+        let last = |touched: &[Touched]| {
             touched
                 .iter()
                 .filter(|t| case.spans(t.ts_ns))
@@ -101,72 +99,64 @@ impl Judge {
         };
         let cached = last(&case.cached).map(|t| toucher_party(&t, "cached"));
         let party = cached.or_else(|| last(&case.dirtied).map(|t| toucher_party(&t, "dirtied")));
-        let found = party.is_some();
-        self.verdict(
-            case,
-            vec![Why {
-                cause: Cause::Reappeared,
-                confidence: if found {
-                    Confidence::Exact
-                } else {
-                    Confidence::Window
-                },
+        let why = Why::because(
+            Cause::Reappeared,
+            "nobody was seen to bring the folio back during the write",
+        );
+        let why = match party {
+            Some(_) => Why {
                 party,
-                holder: None,
-                reason: (!found)
-                    .then(|| "nobody was seen to bring the folio back during the write".to_owned()),
-            }],
-        )
+                confidence: Confidence::Exact,
+                reason: None,
+                ..why
+            },
+            None => why,
+        };
+        self.verdict(case, vec![why])
     }
 
-    fn post(&self, case: &Case, holders: &[&Holder]) -> Verdict {
+    fn post(&self, case: &Case) -> Verdict {
         let write_back_failed = case.failure.wb_error_ns.is_some_and(|ts| case.spans(ts));
         let changed = case.wb_err_changed() && !write_back_failed;
-        let late = |index: u64| {
-            let limit = case.failure.ts_ns.saturating_sub(AFTER_THE_LOOK_NS);
-            case.cached
-                .iter()
-                .any(|t| t.index == index && t.ts_ns > limit)
-        };
         let witness = match (case.refusals.is_empty(), changed) {
             (false, true) => Witness::Both,
             (false, false) => Witness::Folio,
             (true, _) => Witness::WbErr,
         };
-        let mut whys = self.whys(case, holders);
-        if case.refusals.is_empty() {
-            whys.push(Why::unknown(
-                "no folio of the range was left when it was looked at",
-            ));
-        }
+        let whys = self.whys(case);
+        // A clean folio that nothing holds is dropped: one that is there came later.
+        let shown = whys.iter().any(|why| match why.cause {
+            Cause::Unknown => false,
+            Cause::ExtentLock | Cause::OrderedIo => why.holds,
+            _ => true,
+        });
+        let late = |index| {
+            case.cached
+                .iter()
+                .any(|t| t.index == index && case.late(t.ts_ns))
+        };
+        let all_late = case.refusals.iter().all(|refusal| late(refusal.index));
         let mut verdict = self.verdict(case, whys);
         verdict.witness = Some(witness);
         if witness != Witness::Both && verdict.confidence == Confidence::Exact {
             verdict.confidence = Confidence::Window;
-            verdict.reason =
-                Some("wb_err held an unseen EIO and could not change".to_owned());
+            verdict.reason = Some("wb_err held an unseen EIO and could not change".to_owned());
+            verdict.evidence_missing = self.missing(case);
         }
-        let unexplained = verdict.cause == Cause::Unknown;
-        verdict.withdrawn = match witness {
-            Witness::WbErr if write_back_failed => {
-                Some("a failed write-back set wb_err".to_owned())
-            }
-            Witness::Folio if case.refusals.iter().all(|r| late(r.index)) => {
-                Some("cached again after the kernel had looked".to_owned())
-            }
-            // A clean folio that nothing holds is dropped, so it came later, if not much later.
-            Witness::Folio if unexplained => {
-                Some("clean and not held: nothing shows that it was refused".to_owned())
-            }
-            _ => None,
+        let withdrawn = match witness {
+            Witness::WbErr if write_back_failed => "a failed write-back set wb_err",
+            Witness::Folio if all_late => "cached again after the kernel had looked",
+            Witness::Folio if !shown => "clean and not held: nothing shows that it was refused",
+            _ => return verdict,
         };
+        verdict.withdrawn = Some(withdrawn.to_owned());
         verdict
     }
 
     /// The clearest of the folios' causes speaks for the failure.
     fn verdict(&self, case: &Case, mut whys: Vec<Why>) -> Verdict {
         // The sort is stable: among equals the first folio speaks.
-        whys.sort_by_key(|why| (why.confidence, why.cause == Cause::Unknown));
+        whys.sort_by_key(|why| (why.confidence, why.came_back, why.cause == Cause::Unknown));
         let holders = {
             let mut ids: Vec<u64> = whys.iter().filter_map(|why| why.holder).collect();
             ids.sort_unstable();

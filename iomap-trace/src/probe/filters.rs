@@ -1,10 +1,13 @@
 //! The filters of the command line: most work in the kernel, paths below a directory here.
 
 use anyhow::{Context, Result};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::event::{Dev, Failure};
+use crate::text::unescape_path;
 
 /// What to keep. Everything that is set must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,10 +35,16 @@ pub struct PathFilter(PathBuf);
 impl PathFilter {
     /// Whether the failure's path is this one, or below it.
     pub fn keeps(&self, failure: &Failure) -> bool {
-        failure
-            .path
-            .as_ref()
-            .is_some_and(|path| Path::new(path).starts_with(&self.0))
+        let Some(path) = &failure.path else {
+            return false;
+        };
+        let escaped = failure.flags.iter().any(|flag| flag == "path-escaped");
+        let bytes = if escaped {
+            unescape_path(path)
+        } else {
+            path.as_bytes().to_vec()
+        };
+        Path::new(OsStr::from_bytes(&bytes)).starts_with(&self.0)
     }
 }
 

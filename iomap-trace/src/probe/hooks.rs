@@ -149,9 +149,7 @@ pub const HOOKS: &[Hook] = &[
                 symbol: "btrfs_release_folio",
             },
         ],
-        limit: Some(
-            "no tracepoint tells that a folio was refused: the page cache is walked just after",
-        ),
+        limit: Some("no tracepoint for it: the page cache is walked instead"),
     },
     Hook {
         name: "stale-warn",
@@ -169,9 +167,7 @@ pub const HOOKS: &[Hook] = &[
                 symbol: "dio_warn_stale_pagecache",
             },
         ],
-        limit: Some(
-            "no tracepoint tells of a post failure: folios left in the page cache and wb_err do",
-        ),
+        limit: Some("no tracepoint for it: left folios and wb_err tell"),
     },
     Hook {
         name: "dio",

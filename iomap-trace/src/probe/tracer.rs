@@ -5,6 +5,7 @@ use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{Program, ProgramError, RawTracePoint};
 use aya::sys::{Stats, enable_stats};
+use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -127,6 +128,9 @@ impl Tracer {
                 let _ = program.unload();
             }
         }
+        // Detaching does not wait for a program that runs right now; a grace period of RCU does.
+        // Without it (a seccomp filter may forbid it) a last record could be missed.
+        let _ = membarrier(MembarrierCommand::Global);
     }
 
     /// Counters by name, those of missed runs among them.
@@ -204,7 +208,16 @@ fn attach_hook(
     if let Some(why) = impossible(hook, kernel, resolved) {
         return skipped(why);
     }
-    match attach_all(ebpf, hook) {
+    let attached = attach_all(ebpf, hook);
+    if attached.is_err() {
+        // Half a hook is none.
+        for attach in hook.raw_tp {
+            if let Some(Program::RawTracePoint(program)) = ebpf.program_mut(attach.program) {
+                let _ = program.unload();
+            }
+        }
+    }
+    match attached {
         Ok(symbols) => HookReport {
             hook: hook.name.to_owned(),
             state: HookState::Attached,

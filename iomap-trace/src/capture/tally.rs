@@ -1,0 +1,68 @@
+//! What became of the records: every failure that a program saw is delivered, filtered or lost.
+
+use std::collections::BTreeMap;
+
+/// Counts of the reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Pre failures that came out of the ring buffer.
+    pub pre: u64,
+    /// Failures that a filter of user space left out.
+    pub filtered: u64,
+    /// Records that were no records of this ABI.
+    pub undecodable: u64,
+}
+
+impl Tally {
+    /// Adds the reader's counts to those of the programs, and the difference between what was seen
+    /// and what came, if there is any.
+    pub fn account(&self, counters: &mut BTreeMap<String, u64>) {
+        let of =
+            |counters: &BTreeMap<String, u64>, name: &str| counters.get(name).copied().unwrap_or(0);
+        let expected = of(counters, "invalidate.seen")
+            .saturating_sub(of(counters, "invalidate.filtered"))
+            .saturating_sub(of(counters, "failure.lost"));
+        // A failure that was lost can be of any phase, so more may have come than expected.
+        let missing = expected.saturating_sub(self.pre);
+        let rows = [
+            ("failure.filtered", self.filtered),
+            ("record.lost", self.undecodable),
+            ("invalidate.unaccounted.lost", missing),
+        ];
+        for (name, count) in rows {
+            if count > 0 {
+                counters.insert(name.to_owned(), count);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counters(seen: u64, filtered: u64, lost: u64) -> BTreeMap<String, u64> {
+        let rows = [
+            ("invalidate.seen", seen),
+            ("invalidate.filtered", filtered),
+            ("failure.lost", lost),
+        ];
+        rows.iter()
+            .map(|(name, n)| ((*name).to_owned(), *n))
+            .collect()
+    }
+
+    #[test]
+    fn what_was_seen_is_delivered_filtered_or_lost() {
+        let tally = Tally {
+            pre: 5,
+            ..Tally::default()
+        };
+        let mut balanced = counters(10, 3, 2);
+        tally.account(&mut balanced);
+        assert_eq!(balanced, counters(10, 3, 2));
+        let mut short = counters(10, 3, 0);
+        tally.account(&mut short);
+        assert_eq!(short["invalidate.unaccounted.lost"], 2);
+    }
+}
