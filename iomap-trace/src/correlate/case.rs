@@ -91,6 +91,16 @@ impl Case {
         (self.failure.wb_err_begin ^ self.failure.wb_err_now) & !ERRSEQ_SEEN != 0
     }
 
+    /// A real write-back error came during the write: it sets `wb_err`, too.
+    pub fn write_back_failed(&self) -> bool {
+        self.failure.wb_error_ns.is_some_and(|ts| self.spans(ts))
+    }
+
+    /// A failed invalidation changed `wb_err` during the write, as far as one can know.
+    pub fn changed_wb_err(&self) -> bool {
+        self.wb_err_changed() && !self.write_back_failed()
+    }
+
     /// Whether this case saw `wb_err` at this value.
     pub fn sees_wb_err(&self, wb_err: u32) -> bool {
         (self.failure.wb_err_now ^ wb_err) & !ERRSEQ_SEEN == 0

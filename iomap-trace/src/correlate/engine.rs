@@ -34,13 +34,14 @@ pub struct Engine {
     /// Failures that wait, by the moment at which they no longer do, and by inode.
     waiting: BTreeMap<Turn, Case>,
     waiting_of: HashMap<InodeKey, BTreeSet<Turn>>,
+    turns: u64,
     /// Holders of the last seconds, for failures to come.
     holders: HashMap<InodeKey, VecDeque<Holder>>,
     /// Failures of the last seconds that explain a change of `wb_err`, by inode.
     explained: HashMap<InodeKey, Vec<Explained>>,
 }
 
-/// Deadline, and number of the failure.
+/// Deadline, and the order in which they came.
 type Turn = (u64, u64);
 
 /// A post failure whose folio was seen.
@@ -59,6 +60,7 @@ impl Engine {
             gathering: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waiting_of: HashMap::new(),
+            turns: 0,
             holders: HashMap::new(),
             explained: HashMap::new(),
         }
@@ -68,8 +70,11 @@ impl Engine {
     pub fn push(&mut self, event: &Event, out: &mut Vec<Judged>) {
         let id = match event {
             Event::Failure(failure) => {
-                self.gathering
-                    .insert(failure.id, Case::new((**failure).clone()));
+                let case = Case::new((**failure).clone());
+                // Of a number that comes again, the first is judged with what there is of it.
+                if let Some(before) = self.gathering.insert(failure.id, case) {
+                    self.weigh(before, out);
+                }
                 return;
             }
             Event::Holder(holder) => return self.keep(holder, out),
@@ -99,9 +104,6 @@ impl Engine {
     /// Ends the run: everything still open is judged with what is known.
     pub fn finish(&mut self, out: &mut Vec<Judged>) {
         self.advance(u64::MAX, out);
-        for (_, case) in std::mem::take(&mut self.gathering) {
-            self.conclude(case, out);
-        }
     }
 
     /// Offers a holder to the failures that wait, and keeps it for those to come.
@@ -126,7 +128,8 @@ impl Engine {
     /// Decides at once what nothing later can change.
     fn weigh(&mut self, mut case: Case, out: &mut Vec<Judged>) {
         let inode = case.inode();
-        if case.failure.phase == Phase::Post && !case.refusals.is_empty() && case.wb_err_changed() {
+        let post = case.failure.phase == Phase::Post;
+        if post && !case.refusals.is_empty() && case.changed_wb_err() {
             self.explained.entry(inode).or_default().push(Explained {
                 id: case.failure.id,
                 wb_err: case.failure.wb_err_now,
@@ -137,7 +140,8 @@ impl Engine {
             case.offer(holder);
         }
         if self.judge.waits(&case) {
-            let turn = (case.failure.ts_ns.saturating_add(GRACE_NS), case.failure.id);
+            self.turns += 1;
+            let turn = (case.failure.ts_ns.saturating_add(GRACE_NS), self.turns);
             self.waiting.insert(turn, case);
             self.waiting_of.entry(inode).or_default().insert(turn);
         } else {
@@ -183,6 +187,19 @@ impl Engine {
     }
 
     fn advance(&mut self, mark_ns: u64, out: &mut Vec<Judged>) {
+        // Records of a failure follow it directly: those that have not come are lost.
+        let late = |case: &&Case| case.failure.ts_ns.saturating_add(GRACE_NS) <= mark_ns;
+        let ids: Vec<u64> = self
+            .gathering
+            .values()
+            .filter(late)
+            .map(|c| c.failure.id)
+            .collect();
+        for id in ids {
+            if let Some(case) = self.gathering.remove(&id) {
+                self.weigh(case, out);
+            }
+        }
         while let Some((&turn, _)) = self.waiting.first_key_value()
             && turn.0 <= mark_ns
         {

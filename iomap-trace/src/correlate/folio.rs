@@ -21,6 +21,8 @@ pub struct Why {
     pub came_back: bool,
     /// What was found held at the very moment at which it was looked at.
     pub holds: bool,
+    /// A holder could explain it.
+    pub holdable: bool,
 }
 
 impl Why {
@@ -34,6 +36,7 @@ impl Why {
             reason: Some(reason.to_owned()),
             came_back: false,
             holds: false,
+            holdable: false,
         }
     }
 
@@ -45,9 +48,9 @@ impl Why {
         }
     }
 
-    /// Whether no holder that is not known yet could change it.
-    pub fn settled(&self) -> bool {
-        self.confidence == Confidence::Exact || self.holds
+    /// Whether a holder that is not known yet could change it.
+    pub fn waits(&self) -> bool {
+        self.holdable && self.confidence != Confidence::Exact && !self.holds
     }
 }
 
@@ -79,7 +82,9 @@ fn explain_state(
 ) -> Why {
     let has = |flag: &str| refusal.folio_flags.iter().any(|f| f == flag);
     let during = toucher.filter(|t| case.spans(t.ts_ns));
-    if has("dirty") {
+    // The walk comes after the probe's clock: what was dirtied in between tells nothing.
+    let after = toucher.is_some_and(|t| t.ts_ns > case.failure.ts_ns);
+    if has("dirty") && !after {
         return match during {
             Some(toucher) => still_dirty(case, toucher, cached_ns),
             None => dirty_before(case, toucher),
@@ -91,8 +96,9 @@ fn explain_state(
     if let Some(why) = buffered(refusal, has("checked")) {
         return why;
     }
-    let held = (case.failure.fs == "btrfs").then(|| held(case, refusal, cached_ns, run));
-    match (held, during) {
+    let holdable = case.failure.fs == "btrfs";
+    let held = holdable.then(|| held(case, refusal, cached_ns, run));
+    let why = match (held, during) {
         (Some(why), _) if why.cause != Cause::Unknown => why,
         (_, Some(toucher)) => Why {
             party: Some(toucher_party(toucher, "dirtied")),
@@ -105,7 +111,8 @@ fn explain_state(
         (None, None) => {
             Why::unknown("the folio was clean when it was looked at, just after the refusal")
         }
-    }
+    };
+    Why { holdable, ..why }
 }
 
 /// The party that touched the page cache.
@@ -209,7 +216,7 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
         .filter(|h| h.kind != HolderKind::OrderedIo || run.ordered_blocks)
         // The writer holds no lock while it invalidates.
         .filter(|h| h.tid != case.failure.tid || case.failure.completed_by.is_some())
-        .filter(|h| h.pos < end && first < h.pos.saturating_add(h.len))
+        .filter(|h| h.len > 0 && h.pos < end && first < h.pos.saturating_add(h.len))
         .filter_map(|h| Some((h.locked_ns?, h.unlocked_ns?, h)))
         .filter(|(locked, unlocked, _)| *locked <= seen && from <= *unlocked)
         // Locks of a range follow each other, and the refusal is at the end: the last one counts.

@@ -33,12 +33,7 @@ impl Judge {
     }
 
     fn wants_holders(&self, case: &Case) -> bool {
-        case.failure.fs == "btrfs"
-            && case.failure.phase != Phase::Map
-            && case.refusals.iter().any(|refusal| {
-                let dirty = refusal.folio_flags.iter().any(|flag| flag == "dirty");
-                !dirty && !explain(case, refusal, self.run).settled()
-            })
+        case.failure.phase != Phase::Map && self.whys(case).iter().any(Why::waits)
     }
 
     /// Decides.
@@ -69,8 +64,7 @@ impl Judge {
         if self.facts.writeback_error_fires == Some(false) {
             return None;
         }
-        let during = case.failure.wb_error_ns.is_some_and(|ts| case.spans(ts));
-        if !during && !case.flagged("eio-before") {
+        if !case.write_back_failed() && !case.flagged("eio-before") {
             return None;
         }
         let collided = case.dirtied.iter().any(|t| case.spans(t.ts_ns));
@@ -116,26 +110,28 @@ impl Judge {
     }
 
     fn post(&self, case: &Case) -> Verdict {
-        let write_back_failed = case.failure.wb_error_ns.is_some_and(|ts| case.spans(ts));
-        let changed = case.wb_err_changed() && !write_back_failed;
-        let witness = match (case.refusals.is_empty(), changed) {
+        let witness = match (case.refusals.is_empty(), case.changed_wb_err()) {
             (false, true) => Witness::Both,
             (false, false) => Witness::Folio,
             (true, _) => Witness::WbErr,
         };
-        let whys = self.whys(case);
-        // A clean folio that nothing holds is dropped: one that is there came later.
-        let shown = whys.iter().any(|why| match why.cause {
-            Cause::Unknown => false,
-            Cause::ExtentLock | Cause::OrderedIo => why.holds,
-            _ => true,
-        });
         let late = |index| {
             case.cached
                 .iter()
                 .any(|t| t.index == index && case.late(t.ts_ns))
         };
-        let all_late = case.refusals.iter().all(|refusal| late(refusal.index));
+        let whys = self.whys(case);
+        // A clean folio that nothing holds is dropped: one that is there came later.
+        let shows = |why: &Why| match why.cause {
+            Cause::Unknown => false,
+            Cause::ExtentLock | Cause::OrderedIo => why.holds,
+            _ => true,
+        };
+        let shown = case
+            .refusals
+            .iter()
+            .zip(&whys)
+            .any(|(r, why)| !late(r.index) && shows(why));
         let mut verdict = self.verdict(case, whys);
         verdict.witness = Some(witness);
         if witness != Witness::Both && verdict.confidence == Confidence::Exact {
@@ -144,9 +140,13 @@ impl Judge {
             verdict.evidence_missing = self.missing(case);
         }
         let withdrawn = match witness {
-            Witness::WbErr if write_back_failed => "a failed write-back set wb_err",
-            Witness::Folio if all_late => "cached again after the kernel had looked",
-            Witness::Folio if !shown => "clean and not held: nothing shows that it was refused",
+            Witness::WbErr if case.write_back_failed() => "a failed write-back set wb_err",
+            Witness::WbErr if !case.wb_err_changed() => {
+                "no folio was left, and wb_err is as it was"
+            }
+            Witness::Folio if !shown => {
+                "clean and not held, or cached after the kernel had looked: nothing shows a refusal"
+            }
             _ => return verdict,
         };
         verdict.withdrawn = Some(withdrawn.to_owned());
