@@ -49,8 +49,10 @@ struct Claim {
     confidence: Confidence,
     party: Option<u32>,
     holder: Option<u64>,
-    /// The folio came so late that the kernel may have looked before.
-    late: bool,
+    /// The folio came back during the write.
+    came_back: bool,
+    /// It shows that a folio was refused, whatever `wb_err` says.
+    shows: bool,
 }
 
 const fn claim(cause: Cause, confidence: Confidence, party: Option<u32>) -> Claim {
@@ -59,7 +61,8 @@ const fn claim(cause: Cause, confidence: Confidence, party: Option<u32>) -> Clai
         confidence,
         party,
         holder: None,
-        late: false,
+        came_back: false,
+        shows: !matches!(cause, Cause::Unknown),
     }
 }
 
@@ -100,8 +103,9 @@ impl Known<'_> {
         if claims.is_empty() {
             claims.push(claim(Cause::Unknown, Confidence::None, None));
         }
-        // The surest speaks, what is known before what is not; the first of equals.
-        let rank = |c: &Claim| (c.confidence, c.cause == Cause::Unknown);
+        // The surest speaks, what was there all the time before what came back, what is known before
+        // what is not; the first of equals.
+        let rank = |c: &Claim| (c.confidence, c.came_back, c.cause == Cause::Unknown);
         let speaks = (0..claims.len())
             .min_by_key(|at| rank(&claims[*at]))
             .unwrap_or(0);
@@ -144,7 +148,7 @@ impl Known<'_> {
     fn no_failure(&self, told: &Told, witness: Option<Witness>, claims: &[Claim]) -> bool {
         match witness {
             None | Some(Witness::Both) => false,
-            Some(Witness::Folio) => claims.iter().all(|c| c.late || c.cause == Cause::Unknown),
+            Some(Witness::Folio) => !claims.iter().any(|c| c.shows),
             Some(Witness::WbErr) => {
                 let wrote = |other: &&Told| {
                     other.failure.phase == Phase::Post
@@ -176,10 +180,18 @@ impl Known<'_> {
         use Confidence::{Exact, Window};
         let failure = &told.failure;
         let flag = |name: &str| refusal.folio_flags.iter().any(|flag| flag == name);
-        let toucher = told.dirtied.iter().find(|t| t.index == refusal.index);
+        let of = |touched: &&Touched| touched.index == refusal.index;
+        let cached = told.cached.iter().find(of).map(|t| t.ts_ns);
+        // What was dirtied before this folio was cached was another folio.
+        let mut dirtied = told.dirtied.iter().filter(of);
+        let toucher = dirtied.find(|t| cached.is_none_or(|cached| t.ts_ns >= cached));
         let when = when(failure, toucher);
         let tid = toucher.map(|t| t.tid);
-        let (dirty, pre) = (flag("dirty"), failure.phase == Phase::Pre);
+        if cached.is_some_and(|ns| ns > failure.ts_ns) {
+            return claim(Unknown, Confidence::None, None);
+        }
+        let dirty = flag("dirty");
+        let pre = failure.phase == Phase::Pre;
         let bit = |bit: &str| {
             refusal
                 .buffers
@@ -188,12 +200,12 @@ impl Known<'_> {
                 .any(|state| state == bit)
         };
         let busy = refusal.buffers.iter().any(|b| b.busy > 0);
+        // So late that the kernel may have looked before.
+        let late = cached.is_some_and(|ns| ns > failure.ts_ns.saturating_sub(20_000));
+        let came_back = cached.is_some_and(|ns| during(failure, ns));
+        let doubt = if pre { came_back } else { late };
         let table = [
             (dirty && when == When::During, claim(Redirtied, Exact, tid)),
-            (
-                !dirty && when == When::During,
-                claim(Redirtied, Window, tid),
-            ),
             (
                 dirty && when == When::Unseen,
                 claim(Redirtied, Window, None),
@@ -218,21 +230,23 @@ impl Known<'_> {
             ),
         ];
         let named = table.into_iter().find(|(applies, _)| *applies);
+        let again = (when == When::During).then(|| claim(Redirtied, Window, tid));
         let mut found = named
             .map(|(_, claim)| claim)
-            .or_else(|| self.lock(failure, refusal))
+            .or_else(|| self.lock(failure, refusal, cached.unwrap_or(0)))
+            .or(again)
             .unwrap_or(claim(Unknown, Confidence::None, None));
-        let limit = failure.ts_ns.saturating_sub(20_000);
-        let mut cached = told.cached.iter().filter(|t| t.index == refusal.index);
-        found.late = failure.phase == Phase::Post && cached.any(|t| t.ts_ns > limit);
-        if found.late && found.confidence == Exact {
-            found.confidence = Window;
+        if doubt {
+            found.confidence = found.confidence.max(Window);
         }
+        found.came_back = came_back;
+        found.shows &= !late;
         found
     }
 
-    /// Who held the folio's range for the longest part of the write; of equals, the older record.
-    fn lock(&self, failure: &Failure, refusal: &Refusal) -> Option<Claim> {
+    /// Who held the folio's range last, since it was `cached`; of those that held it to the end the
+    /// older record. A completed write was looked at shortly before the failure was seen.
+    fn lock(&self, failure: &Failure, refusal: &Refusal, cached: u64) -> Option<Claim> {
         if failure.fs != "btrfs" {
             return None;
         }
@@ -241,6 +255,10 @@ impl Known<'_> {
         let first = u128::from(refusal.index) * page;
         let folio = (first, first + u128::from(refusal.pages) * page);
         let write = (failure.ts_ns - failure.duration_ns, failure.ts_ns);
+        let from = match failure.phase {
+            Phase::Post => write.0.max(failure.ts_ns - 20_000).max(cached),
+            _ => write.0.max(cached),
+        };
         let mut best: Option<(Reverse<u64>, u64, Claim)> = None;
         for holder in &self.holders {
             let (Some(locked), Some(unlocked)) = (holder.locked_ns, holder.unlocked_ns) else {
@@ -253,9 +271,9 @@ impl Known<'_> {
                 .saturating_sub(folio.0.max(pos));
             let other_inode = (holder.dev, holder.root, holder.ino) != inode(failure);
             let harmless = holder.kind == HolderKind::OrderedIo && !ordered_blocks;
-            // Before submission the writer holds no lock of its own.
-            let own = failure.phase == Phase::Pre && holder.tid == failure.tid;
-            let apart = unlocked < write.0 || write.1 < locked || unlocked < locked;
+            // Who looks holds no lock meanwhile.
+            let own = holder.tid == failure.tid && failure.completed_by.is_none();
+            let apart = unlocked < from || write.1 < locked || unlocked < locked;
             if shared == 0 || other_inode || harmless || own || apart {
                 continue;
             }
@@ -265,14 +283,15 @@ impl Known<'_> {
             };
             let whole = failure.duration_ns > 0 && locked <= write.0 && write.1 <= unlocked;
             let sure = [Confidence::Window, Confidence::Exact][usize::from(whole)];
-            let long = unlocked.min(write.1) - locked.max(write.0);
+            let last = unlocked.min(write.1);
             let mut found = claim(cause, sure, Some(holder.tid));
             found.holder = Some(holder.id);
+            found.shows = write.1 <= unlocked;
             let better = best
                 .as_ref()
-                .is_none_or(|b| (Reverse(long), holder.id) < (b.0, b.1));
+                .is_none_or(|b| (Reverse(last), holder.id) < (b.0, b.1));
             if better {
-                best = Some((Reverse(long), holder.id, found));
+                best = Some((Reverse(last), holder.id, found));
             }
         }
         best.map(|(_, _, claim)| claim)
