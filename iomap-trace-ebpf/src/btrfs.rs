@@ -13,8 +13,8 @@ use iomap_trace_ebpf::{
 };
 
 use crate::maps::{
-    HOLDER, HolderScratch, INODES, LOCKS, LockKey, LockState, ORDERED, OrderedState, RECENT,
-    RECENT_SLOTS, RecentKey,
+    FAILED_SLOTS, HOLDER, HolderScratch, INODES, LOCKS, LockKey, LockState, ORDERED, OrderedState,
+    RECENT, RECENT_SLOTS, RecentKey,
 };
 use crate::read::{Fault, count, member, offset, setting};
 use crate::{actor, emit, inode};
@@ -121,12 +121,28 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
         stack_len: 0,
         stack: [0; LOCK_STACK],
     };
-    state.stack_len = kernel_stack(ctx, &mut state.stack) as u64;
+    if failed_lately(mapping, now) {
+        state.stack_len = kernel_stack(ctx, &mut state.stack) as u64;
+    }
     if LOCKS.insert(&key, &state, 0).is_err() {
         count(Counter::LockMapFull);
         aya_log_ebpf::warn!(ctx, "extent lock not followed: map full");
     }
     Ok(())
+}
+
+/// Most of a lock's cost is its stack. Where nothing fails nobody asks for it: the first failure of
+/// an inode has holders without the function that locked.
+#[inline(always)]
+fn failed_lately(mapping: u64, now: u64) -> bool {
+    const LATELY_NS: u64 = 60_000_000_000;
+    INODES.get_ptr(mapping).is_some_and(|state| {
+        // SAFETY: a map value stays allocated.
+        let state = unsafe { &*state };
+        let last = state.next_failed.wrapping_sub(1) as usize & (FAILED_SLOTS - 1);
+        let ts_ns = state.failed[last].ts_ns;
+        ts_ns != 0 && now < ts_ns + LATELY_NS
+    })
 }
 
 #[inline(always)]
