@@ -48,6 +48,15 @@ impl Why {
         }
     }
 
+    /// The same, seen to hold at the failure itself.
+    pub fn exact(self) -> Self {
+        Self {
+            confidence: Confidence::Exact,
+            reason: None,
+            ..self
+        }
+    }
+
     /// Whether a holder that is not known yet could change it.
     pub fn waits(&self) -> bool {
         self.holdable && self.confidence != Confidence::Exact && !self.holds
@@ -146,11 +155,7 @@ fn still_dirty(case: &Case, toucher: &Touched, cached_ns: Option<u64>) -> Why {
     };
     match doubt {
         Some(_) => why,
-        None => Why {
-            confidence: Confidence::Exact,
-            reason: None,
-            ..why
-        },
+        None => why.exact(),
     }
 }
 
@@ -238,14 +243,7 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
             "held for a part of the write; the moment of refusal was not seen",
         )
     };
-    match certain {
-        true => Why {
-            confidence: Confidence::Exact,
-            reason: None,
-            ..why
-        },
-        false => why,
-    }
+    if certain { why.exact() } else { why }
 }
 
 fn holder_party(holder: &Holder, locked: u64, unlocked: u64) -> Party {

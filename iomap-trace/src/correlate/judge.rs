@@ -72,15 +72,7 @@ impl Judge {
             Cause::WritebackError,
             "write-back failed, and a folio was dirtied again as well",
         );
-        Some(if collided {
-            why
-        } else {
-            Why {
-                confidence: Confidence::Exact,
-                reason: None,
-                ..why
-            }
-        })
+        Some(if collided { why } else { why.exact() })
     }
 
     fn map(&self, case: &Case) -> Verdict {
@@ -98,12 +90,7 @@ impl Judge {
             "nobody was seen to bring the folio back during the write",
         );
         let why = match party {
-            Some(_) => Why {
-                party,
-                confidence: Confidence::Exact,
-                reason: None,
-                ..why
-            },
+            Some(_) => Why { party, ..why }.exact(),
             None => why,
         };
         self.verdict(case, vec![why])
@@ -164,11 +151,10 @@ impl Judge {
             ids
         };
         let mut also: Vec<Cause> = whys.iter().skip(1).map(|why| why.cause).collect();
-        let first = if whys.is_empty() {
-            nothing_left(case)
-        } else {
-            whys.swap_remove(0)
-        };
+        let first = whys
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| nothing_left(case));
         also.sort_unstable();
         also.dedup();
         also.retain(|cause| *cause != first.cause);
