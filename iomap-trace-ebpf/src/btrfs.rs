@@ -17,7 +17,7 @@ use crate::maps::{
     RECENT, RECENT_SLOTS, RecentKey,
 };
 use crate::read::{Fault, count, member, offset, setting};
-use crate::{actor, emit, inode};
+use crate::{actor, dio, emit, inode};
 
 /// `btrfs_set_extent_bit(tree, start, len, bits)`: an attempt to lock, before it succeeds.
 #[raw_tracepoint]
@@ -157,7 +157,9 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
         // SAFETY: this entry is only written by this task.
         let state = unsafe { &mut *state };
         if state.mapping == mapping {
-            state.unlocked_ns = now;
+            if state.unlocked_ns == 0 {
+                state.unlocked_ns = now;
+            }
             return Ok(());
         }
     }
@@ -295,8 +297,8 @@ pub fn tell_recent(mapping: u64, failure: &FailureRecord) {
         if let Some(record) = RECENT.get_ptr(&key) {
             // SAFETY: a map value stays allocated; a torn read would need another writer.
             let holder = unsafe { &*record };
-            let end = failure.pos.wrapping_add(failure.len);
-            if holder.end_ns >= failure.writer.ts_ns && overlaps(holder, failure.pos, end) {
+            let (pos, end) = dio::refused_range(failure);
+            if holder.end_ns >= failure.writer.ts_ns && overlaps(holder, pos, end) {
                 // SAFETY: as above.
                 unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
                 let _ = RECENT.remove(&key);
@@ -308,7 +310,7 @@ pub fn tell_recent(mapping: u64, failure: &FailureRecord) {
 /// Whether the holder's range and `pos..end` have a byte in common.
 #[inline(always)]
 fn overlaps(holder: &HolderRecord, pos: u64, end: u64) -> bool {
-    holder.pos < end && pos < holder.pos.wrapping_add(holder.len)
+    holder.pos < end && pos < holder.pos.saturating_add(holder.len)
 }
 
 /// Return addresses of the current kernel stack; returns their number.

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use iomap_trace_ebpf::{
-    Counter, FAULT_WALK, FAULT_WALK_CUT, FailureRecord, Header, PHASE_MAP, PHASE_POST,
+    Counter, FAULT_WALK, FAULT_WALK_CUT, FailureRecord, Header, MAX_FOLIOS, PHASE_MAP, PHASE_POST,
     RECORD_FAILURE,
 };
 
@@ -300,6 +300,20 @@ pub fn prepare(record: &mut FailureRecord, dio: &Dio, host: u64) {
     record.folios = 0;
 }
 
+/// The bytes that a holder must touch to matter: a large folio reaches beyond the write.
+#[inline(always)]
+pub fn refused_range(record: &FailureRecord) -> (u64, u64) {
+    let mut pos = record.pos;
+    let mut end = record.pos.saturating_add(record.len);
+    if record.folios > 0 {
+        let first = &record.folio[0];
+        let last = &record.folio[(record.folios - 1) as usize & (MAX_FOLIOS - 1)];
+        pos = pos.min(first.index << walk::PAGE_SHIFT);
+        end = end.max((last.index + last.pages as u64) << walk::PAGE_SHIFT);
+    }
+    (pos, end)
+}
+
 /// Completes the record and sends it, and the holders that its inode had meanwhile.
 #[inline(always)]
 pub fn report(ctx: &RawTracePointContext, record: &mut FailureRecord, mapping: u64) {
@@ -309,10 +323,11 @@ pub fn report(ctx: &RawTracePointContext, record: &mut FailureRecord, mapping: u
         record.wb_error_ns = state.wb_error_ns;
         let slot = state.next_failed as usize & (FAILED_SLOTS - 1);
         state.next_failed = slot as u32 + 1;
+        let (pos, end) = refused_range(record);
         state.failed[slot] = Failed {
             ts_ns: record.ts_ns,
-            pos: record.pos,
-            end: record.pos.wrapping_add(record.len),
+            pos,
+            end,
         };
     }
     if setting!(stacks) != 0 {

@@ -13,7 +13,7 @@ use crate::maps::{INODES, PAGES, PageKey, Scratch, WALK, WalkBuffer};
 use crate::read::{Fault, count, member, offset, read, setting};
 
 /// Pages of 4 KiB; user space skips the walk on other kernels.
-const PAGE_SHIFT: u64 = 12;
+pub const PAGE_SHIFT: u64 = 12;
 /// Slots of an `xa_node` (user space checks that the kernel's nodes have as many).
 const SLOTS: u64 = 64;
 /// Steps of one walk. Each goes down a level, or passes one slot: a page at the bottom of the tree,

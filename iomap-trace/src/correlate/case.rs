@@ -1,6 +1,6 @@
 //! One failure with the records that follow it.
 
-use super::folio::AFTER_THE_LOOK_NS;
+use super::folio::{AFTER_THE_LOOK_NS, overlaps};
 use crate::event::{Dev, Failure, Holder, Outcome, OutcomeKind, Phase, Refusal, Touched};
 
 /// Which inode, as a key: btrfs repeats inode numbers across subvolumes.
@@ -17,7 +17,7 @@ pub struct Case {
     pub dirtied: Vec<Touched>,
     pub cached: Vec<Touched>,
     pub outcome: Option<Outcome>,
-    /// Holders of the inode that overlap the failure in range and time.
+    /// Holders of the inode that overlap a refused folio in range and the write in time.
     pub holders: Vec<Holder>,
 }
 
@@ -70,12 +70,11 @@ impl Case {
         ts_ns > self.failure.ts_ns.saturating_sub(AFTER_THE_LOOK_NS)
     }
 
-    /// Takes a holder if it overlaps the failure in range and time.
-    pub fn offer(&mut self, holder: &Holder) -> bool {
-        let failure = &self.failure;
-        let overlaps = holder.pos <= failure.pos.saturating_add(failure.len)
-            && failure.pos <= holder.pos.saturating_add(holder.len);
-        let during = holder.start_ns <= failure.ts_ns && self.begin_ns() <= holder.end_ns;
+    /// Takes a holder if it overlaps a refused folio (which can be larger than the write) in range,
+    /// and the write in time.
+    pub fn offer(&mut self, holder: &Holder, page_size: u64) -> bool {
+        let overlaps = self.refusals.iter().any(|r| overlaps(holder, r, page_size));
+        let during = holder.start_ns <= self.failure.ts_ns && self.begin_ns() <= holder.end_ns;
         if overlaps && during {
             self.holders.push(holder.clone());
         }

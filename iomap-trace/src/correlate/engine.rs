@@ -112,7 +112,9 @@ impl Engine {
         let turns = self.waiting_of.get(&inode).into_iter().flatten();
         let takes = |turn: &&Turn| {
             let case = self.waiting.get_mut(*turn);
-            case.is_some_and(|case| case.offer(holder) && !self.judge.waits(case))
+            case.is_some_and(|case| {
+                case.offer(holder, self.judge.page_size()) && !self.judge.waits(case)
+            })
         };
         let decided: Vec<Turn> = turns.filter(takes).copied().collect();
         for turn in decided {
@@ -137,7 +139,7 @@ impl Engine {
             });
         }
         for holder in self.holders.get(&inode).into_iter().flatten() {
-            case.offer(holder);
+            case.offer(holder, self.judge.page_size());
         }
         if self.judge.waits(&case) {
             self.turns += 1;
@@ -180,10 +182,11 @@ impl Engine {
     fn explained_by(&self, case: &Case) -> Option<u64> {
         let seen = self.explained.get(&case.inode())?;
         seen.iter()
-            .find(|e| {
-                case.sees_wb_err(e.wb_err) && e.ts_ns.abs_diff(case.failure.ts_ns) <= GRACE_NS
-            })
-            .map(|e| e.id)
+            .filter(|e| case.sees_wb_err(e.wb_err))
+            .map(|e| (e.ts_ns.abs_diff(case.failure.ts_ns), e.id))
+            .filter(|(apart, _)| *apart <= GRACE_NS)
+            .min()
+            .map(|(_, id)| id)
     }
 
     fn advance(&mut self, mark_ns: u64, out: &mut Vec<Judged>) {

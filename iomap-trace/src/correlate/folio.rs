@@ -77,6 +77,9 @@ pub fn explain(case: &Case, refusal: &Refusal, run: Run) -> Why {
     let cached_ns = at(&case.cached).map(|t| t.ts_ns);
     // Whoever dirtied the page before it was cached last dirtied a folio that is gone.
     let toucher = at(&case.dirtied).filter(|t| cached_ns.is_none_or(|cached| cached <= t.ts_ns));
+    if cached_ns.is_some_and(|ts| ts > case.failure.ts_ns) {
+        return Why::unknown("cached after the failure: another folio was refused");
+    }
     let came_back = cached_ns.is_some_and(|ts| case.spans(ts));
     let why = explain_state(case, refusal, toucher.as_ref(), cached_ns, run);
     Why { came_back, ..why }
@@ -137,10 +140,9 @@ pub fn toucher_party(toucher: &Touched, did: &str) -> Party {
     }
 }
 
-/// Dirtied during the write, and dirty still.
-fn still_dirty(case: &Case, toucher: &Touched, cached_ns: Option<u64>) -> Why {
-    let party = Some(toucher_party(toucher, "dirtied"));
-    let doubt = match (case.failure.phase, cached_ns) {
+/// Why this folio may not be one that was refused: it may have been cached after the look.
+fn doubt(case: &Case, cached_ns: Option<u64>) -> Option<&'static str> {
+    match (case.failure.phase, cached_ns) {
         (Phase::Pre, Some(cached)) if case.spans(cached) => {
             Some("cached again during the write: another folio of the range may have been refused")
         }
@@ -148,7 +150,15 @@ fn still_dirty(case: &Case, toucher: &Touched, cached_ns: Option<u64>) -> Why {
             Some("cached so late that the kernel may have looked before")
         }
         _ => None,
-    };
+    }
+}
+
+/// Dirtied during the write, and dirty still.
+fn still_dirty(case: &Case, toucher: &Touched, cached_ns: Option<u64>) -> Why {
+    let party = Some(toucher_party(toucher, "dirtied"));
+    let clean_then = case.failure.fs == "btrfs" && case.late(toucher.ts_ns);
+    let doubt = doubt(case, cached_ns)
+        .or_else(|| clean_then.then_some("dirtied so late that a lock may have refused it before"));
     let why = Why {
         party,
         ..Why::because(Cause::Redirtied, doubt.unwrap_or_default())
@@ -204,10 +214,15 @@ fn buffered(refusal: &Refusal, checked: bool) -> Option<Why> {
     })
 }
 
+/// Whether the holder's range and the folio have a byte in common.
+pub fn overlaps(holder: &Holder, refusal: &Refusal, page_size: u64) -> bool {
+    let first = refusal.index.saturating_mul(page_size);
+    let end = first.saturating_add(u64::from(refusal.pages).saturating_mul(page_size));
+    holder.len > 0 && holder.pos < end && first < holder.pos.saturating_add(holder.len)
+}
+
 /// A clean folio on btrfs: somebody held its range in the extent io tree.
 fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why {
-    let first = refusal.index.saturating_mul(run.page_size);
-    let end = first.saturating_add(u64::from(refusal.pages).saturating_mul(run.page_size));
     let (begin, seen) = (case.begin_ns(), case.failure.ts_ns);
     // The look comes at the end of the write; before submission that can be long before the probe.
     let from = match case.failure.phase {
@@ -221,15 +236,19 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
         .filter(|h| h.kind != HolderKind::OrderedIo || run.ordered_blocks)
         // The writer holds no lock while it invalidates.
         .filter(|h| h.tid != case.failure.tid || case.failure.completed_by.is_some())
-        .filter(|h| h.len > 0 && h.pos < end && first < h.pos.saturating_add(h.len))
+        .filter(|h| overlaps(h, refusal, run.page_size))
         .filter_map(|h| Some((h.locked_ns?, h.unlocked_ns?, h)))
-        .filter(|(locked, unlocked, _)| *locked <= seen && from <= *unlocked)
+        .filter(|(locked, unlocked, _)| locked <= unlocked && *locked <= seen && from <= *unlocked)
         // Locks of a range follow each other, and the refusal is at the end: the last one counts.
-        .max_by_key(|(_, unlocked, h)| (*unlocked, std::cmp::Reverse(h.id)));
+        // Of several that held parts of a large folio to the end it is the first record: the
+        // verdict does not wait for another.
+        .max_by_key(|(_, unlocked, h)| (*unlocked.min(&seen), std::cmp::Reverse(h.id)));
     let Some((locked, unlocked, holder)) = lock else {
         return Why::unknown("clean when it was looked at, and no holder of its range was seen");
     };
-    let certain = case.failure.duration_ns != 0 && locked <= begin && seen <= unlocked;
+    let whole = case.failure.duration_ns != 0 && locked <= begin && seen <= unlocked;
+    let doubt = doubt(case, cached_ns).filter(|_| whole);
+    let certain = whole && doubt.is_none();
     let cause = match holder.kind {
         HolderKind::OrderedIo => Cause::OrderedIo,
         HolderKind::ExtentLock => Cause::ExtentLock,
@@ -240,7 +259,7 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
         holds: seen <= unlocked,
         ..Why::because(
             cause,
-            "held for a part of the write; the moment of refusal was not seen",
+            doubt.unwrap_or("held for a part of the write; the moment of refusal was not seen"),
         )
     };
     if certain { why.exact() } else { why }

@@ -27,6 +27,11 @@ impl Judge {
         }
     }
 
+    /// Bytes of a page.
+    pub fn page_size(&self) -> u64 {
+        self.run.page_size
+    }
+
     /// Whether something that is not known yet could still change the verdict.
     pub fn waits(&self, case: &Case) -> bool {
         case.lonely() || self.wants_holders(case)
@@ -123,7 +128,12 @@ impl Judge {
         verdict.witness = Some(witness);
         if witness != Witness::Both && verdict.confidence == Confidence::Exact {
             verdict.confidence = Confidence::Window;
-            verdict.reason = Some("wb_err held an unseen EIO and could not change".to_owned());
+            let reason = if case.write_back_failed() {
+                "a failed write-back set wb_err as well"
+            } else {
+                "wb_err held an unseen EIO and could not change"
+            };
+            verdict.reason = Some(reason.to_owned());
             verdict.evidence_missing = self.missing(case);
         }
         let withdrawn = match witness {

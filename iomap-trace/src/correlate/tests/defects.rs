@@ -177,7 +177,6 @@ fn an_empty_range_holds_nothing() {
 }
 
 #[test]
-#[ignore = "the engine does not yet do this"]
 fn a_folio_cached_after_the_failure_was_not_refused() {
     let evidence = vec![
         refusal(&["uptodate"]),
@@ -189,7 +188,6 @@ fn a_folio_cached_after_the_failure_was_not_refused() {
 }
 
 #[test]
-#[ignore = "the engine does not yet do this"]
 fn a_lock_on_a_folio_that_came_back_is_not_exact() {
     let evidence = vec![
         refusal(&["uptodate"]),
@@ -204,7 +202,6 @@ fn a_lock_on_a_folio_that_came_back_is_not_exact() {
 }
 
 #[test]
-#[ignore = "the engine does not yet do this"]
 fn a_large_folio_is_held_by_a_lock_beside_the_write() {
     let Event::Refusal(mut large) = refusal(&["uptodate"]) else {
         unreachable!()
@@ -223,7 +220,6 @@ fn a_large_folio_is_held_by_a_lock_beside_the_write() {
 }
 
 #[test]
-#[ignore = "the engine does not yet do this"]
 fn the_nearest_failure_explains_wb_err_whichever_came_first() {
     let seen = |id: u64, ts_ns: u64| {
         let refusals = 1;

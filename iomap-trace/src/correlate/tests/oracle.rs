@@ -203,7 +203,11 @@ impl Known<'_> {
         // So late that the kernel may have looked before.
         let late = cached.is_some_and(|ns| ns > failure.ts_ns.saturating_sub(20_000));
         let came_back = cached.is_some_and(|ns| during(failure, ns));
-        let doubt = if pre { came_back } else { late };
+        // On btrfs a lock refuses a clean folio, and so late it may have been clean at the look.
+        let clean_then = failure.fs == "btrfs"
+            && when == When::During
+            && toucher.is_some_and(|t| t.ts_ns > failure.ts_ns.saturating_sub(20_000));
+        let doubt = if pre { came_back } else { late } || dirty && clean_then;
         let table = [
             (dirty && when == When::During, claim(Redirtied, Exact, tid)),
             (

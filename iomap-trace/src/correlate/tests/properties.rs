@@ -115,7 +115,6 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    #[ignore = "the engine does not yet do this"]
     fn the_oracle_agrees(run in run(), order in order()) {
         let stream = run.stream(&order, true, |event| run.time(event));
         let judged = play(&run.start, &stream);
@@ -124,7 +123,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "the engine does not yet do this"]
     fn the_oracle_agrees_when_failures_are_interleaved(run in run(), order in order()) {
         let stream = run.stream(&order, false, |event| run.time(event));
         let judged = play(&run.start, &stream);
@@ -132,7 +130,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "the engine does not yet do this"]
     fn the_order_does_not_matter(run in run(), one in order(), other in order()) {
         let stream = |order| run.stream(order, false, |event| early(&run, event));
         let sorted = |mut judged: Vec<Judged>| {

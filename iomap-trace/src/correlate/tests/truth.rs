@@ -269,7 +269,6 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    #[ignore = "the engine does not yet do this"]
     fn exact_is_what_happened(story in story()) {
         let (pages, truth) = story.happen();
         let events = story.records(&pages, !truth.is_empty());
