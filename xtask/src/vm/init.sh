@@ -2,6 +2,7 @@
 # The first program of the guest: mounts, runs /run-me and tells the host what became of it.
 # Port `control` takes lines: ready RELEASE, beat, exit STATUS, cannot WHY.
 export PATH=/bin:/sbin HOME=/root LC_ALL=C
+export IOMAP_TRACE_BIN=/bin/iomap-trace # for the live tests
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

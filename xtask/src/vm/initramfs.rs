@@ -26,8 +26,8 @@ pub struct Contents<'a> {
     pub kernel: &'a Kernel,
     /// Modules beside the usual ones, by name.
     pub modules: &'a [String],
-    /// Programs of the host; they are in `/bin`, with the libraries they need in `/lib`.
-    pub programs: &'a [PathBuf],
+    /// Programs of the host, with their names in `/bin`; the libraries they need are in `/lib`.
+    pub programs: &'a [(String, PathBuf)],
     /// The filesystems that the host has made, mounted below `/mnt`.
     pub filesystems: &'a [&'a str],
     /// The command to run; `None` for a shell on the console.
@@ -80,9 +80,7 @@ pub fn pack(contents: &Contents<'_>, tools: &Tools) -> Result<Vec<u8>> {
     for (name, program) in PROGRAMS {
         programs.push(((*name).to_owned(), tools.path(program)?));
     }
-    for path in contents.programs {
-        programs.push((file_name(path), path.clone()));
-    }
+    programs.extend_from_slice(contents.programs);
     add(&mut archive, &programs, tools)?;
     Ok(archive.finish())
 }

@@ -48,7 +48,7 @@ const VERSION_FILE: &str = "package-version";
 pub struct Kernel {
     /// How messages call it.
     pub name: String,
-    /// The exact version of the package, or the path of the user's own.
+    /// The exact version of the package.
     pub version: String,
     /// The bootable image.
     pub image: PathBuf,
@@ -84,10 +84,9 @@ impl Kernel {
     pub fn own(image: &Path, modules: Option<&Path>) -> Result<Self> {
         ensure!(image.is_file(), "there is no kernel {}", image.display());
         let modules = modules.map(modules_of).transpose()?;
-        let path = image.display().to_string();
         Ok(Self {
-            name: path.clone(),
-            version: path,
+            name: image.display().to_string(),
+            version: "your own".to_owned(),
             image: image.to_path_buf(),
             modules,
         })
@@ -188,9 +187,11 @@ fn is_of(version: &str, series: &str) -> bool {
 
 /// True for the packages that hold a kernel or its modules, not for what they pull in beside.
 fn has_files(package: &str) -> bool {
-    ["linux-image-", "linux-binary-", "linux-modules-"]
+    // linux-base-VERSION has the list of what is built in, linux-base is something else.
+    ["image", "binary", "modules", "base"]
+        .map(|part| format!("linux-{part}-"))
         .iter()
-        .filter_map(|prefix| package.strip_prefix(prefix))
+        .filter_map(|prefix| package.strip_prefix(prefix.as_str()))
         .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 

@@ -66,6 +66,9 @@ struct GuestArgs {
     /// A module beside the usual ones
     #[arg(long = "module", value_name = "NAME")]
     more_modules: Vec<String>,
+    /// A static iomap-trace that is built already
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// A program of this system to put into the guest's /bin
     #[arg(long = "add", value_name = "FILE")]
     programs: Vec<PathBuf>,
@@ -176,6 +179,7 @@ impl GuestArgs {
             kernel: &kernel,
             label: &label,
             modules: &self.more_modules,
+            program: self.program.as_deref(),
             programs,
             append: &self.append,
             command: None,

@@ -30,7 +30,9 @@ pub struct Job<'a> {
     pub label: &'a str,
     /// Names of modules beside the usual ones.
     pub modules: &'a [String],
-    /// Programs beside `iomap-trace`, by path.
+    /// `iomap-trace`, static, if it is built already.
+    pub program: Option<&'a Path>,
+    /// Programs beside it, by path.
     pub programs: &'a [PathBuf],
     /// More words for the kernel's command line.
     pub append: &'a str,
@@ -56,8 +58,15 @@ pub struct Done {
 /// # Errors
 /// When the guest cannot be made, or this program is interrupted.
 pub fn run(job: &Job<'_>, toolchain: &Toolchain, tools: &Tools) -> Result<Done> {
-    let mut programs = vec![build::executable(toolchain, What::Program)?];
-    programs.extend_from_slice(job.programs);
+    let program = match job.program {
+        Some(path) => path.to_path_buf(),
+        None => build::executable(toolchain, What::Program)?,
+    };
+    let mut programs = vec![("iomap-trace".to_owned(), program)];
+    for path in job.programs {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        programs.push((name.into_owned(), path.clone()));
+    }
     let mut hung = 0;
     loop {
         let end = attempt(job, &programs, tools)?;
@@ -71,7 +80,7 @@ pub fn run(job: &Job<'_>, toolchain: &Toolchain, tools: &Tools) -> Result<Done> 
     }
 }
 
-fn attempt(job: &Job<'_>, programs: &[PathBuf], tools: &Tools) -> Result<End> {
+fn attempt(job: &Job<'_>, programs: &[(String, PathBuf)], tools: &Tools) -> Result<End> {
     for file in machine::files(job.out) {
         let _ = fs::remove_file(file);
     }

@@ -128,14 +128,16 @@ impl Tools {
             .with_context(|| format!("cannot run {}", program.display()))
     }
 
-    /// The options of `mkfs.xfs` that suit the kernel `version` (`6.12`), where they are known.
+    /// The options of `mkfs.xfs` that suit the kernel `version` (`6.12`), or else those that suit
+    /// all kernels; none where there are no such lists.
     pub fn xfs_options(&self, version: &str) -> Option<PathBuf> {
         let root = match self {
             Self::System => Path::new("/"),
             Self::Unpacked(root) => root,
         };
         let dir = root.join("usr/share/xfsprogs/mkfs");
-        Some(dir.join(format!("lts_{version}.conf"))).filter(|file| file.is_file())
+        let files = [version, "5.10"].map(|version| dir.join(format!("lts_{version}.conf")));
+        files.into_iter().find(|file| file.is_file())
     }
 
     fn loader(&self, root: &Path) -> Command {
