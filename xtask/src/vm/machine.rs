@@ -4,7 +4,7 @@ use super::disks::Disk;
 use super::tail::Tail;
 use super::tools::{QEMU, Tools};
 use super::watch::{End, Limits, Watch};
-use crate::{signal, util};
+use crate::signal;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -46,12 +46,6 @@ impl Machine<'_> {
     /// When QEMU cannot be started, or this program is interrupted.
     pub fn run(&self, tools: &Tools) -> Result<End> {
         let mut command = self.command(tools)?;
-        for port in PORTS {
-            let chardev = path_option(&format!("file,id={port},path="), &self.files.join(port));
-            command.arg("-chardev").arg(chardev);
-            let device = format!("virtserialport,chardev={port},name={port}");
-            command.args(["-device", &device]);
-        }
         let console = path_option("file:", &self.files.join(CONSOLE));
         command.arg("-serial").arg(console);
         let said = self.files.join("qemu.log");
@@ -60,6 +54,8 @@ impl Machine<'_> {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
+        // A Ctrl-C is for this program, which reports what became of the guest.
+        command.process_group(0);
         let start = Instant::now();
         let mut qemu = Running::start(command)?;
 
@@ -104,12 +100,18 @@ impl Machine<'_> {
     /// When QEMU cannot be started or fails.
     pub fn shell(&self, tools: &Tools) -> Result<()> {
         let mut command = self.command(tools)?;
-        command.args(["-chardev", "null,id=control"]);
-        command.args(["-device", "virtserialport,chardev=control,name=control"]);
-        util::run(command.args(["-serial", "mon:stdio"]))
+        command.args(["-serial", "mon:stdio"]);
+        let mut qemu = Running::start(command)?;
+        while !qemu.has_ended()? {
+            if signal::interrupted() {
+                bail!("interrupted; the virtual machine is stopped");
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
     }
 
-    /// The emulator without console and ports.
+    /// The emulator without a console.
     fn command(&self, tools: &Tools) -> Result<Command> {
         let mut command = tools.command(QEMU)?;
         command.args("-nodefaults -no-user-config -display none -no-reboot".split(' '));
@@ -128,6 +130,12 @@ impl Machine<'_> {
             command.args(["-device", &device]);
         }
         command.args(["-device", "virtio-serial-pci"]);
+        for port in PORTS {
+            let chardev = path_option(&format!("file,id={port},path="), &self.files.join(port));
+            command.arg("-chardev").arg(chardev);
+            let device = format!("virtserialport,chardev={port},name={port}");
+            command.args(["-device", &device]);
+        }
         Ok(command)
     }
 }
@@ -156,8 +164,6 @@ impl Running {
                 Ok(())
             });
         }
-        // A Ctrl-C is for this program, which reports what became of the guest.
-        command.process_group(0);
         command.spawn().map(Self).context("cannot start QEMU")
     }
 

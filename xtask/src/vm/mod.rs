@@ -103,8 +103,14 @@ struct RunArgs {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let done = match &args.task {
         Task::Fetch { kernels } => return fetch(kernels),
-        Task::Run(args) => run_command(args),
-        Task::Shell(args) => shell(args),
+        Task::Run(args) => {
+            signal::remember_interrupts();
+            run_command(args)
+        }
+        Task::Shell(args) => {
+            signal::remember_interrupts();
+            shell(args)
+        }
     };
     done.or_else(|error| {
         eprintln!("error: {error:#}");
@@ -142,7 +148,6 @@ fn run_command(args: &RunArgs) -> Result<ExitCode> {
             timeout: Some(Duration::from_secs(args.timeout)),
             ..job
         };
-        signal::remember_interrupts();
         let done = run::run(&job, &toolchain, &Tools::get()?)?;
         run::report(&done, &job)
     })
