@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use tokio::time::MissedTickBehavior;
 
 use super::plan::{Plan, Rows};
+use super::signals::Signals;
 use super::status::StatusLine;
 use crate::capture::{KernelLog, Source, boot_ns};
 use crate::event::{End, Event, Start};
@@ -37,6 +38,7 @@ pub struct Live {
     source: Source,
     kernel_log: KernelLog,
     began: Instant,
+    signals: Signals,
     sink: Sink,
 }
 
@@ -56,12 +58,19 @@ struct Sink {
 
 impl Live {
     /// A run with attached programs.
-    pub fn new(tracer: Tracer, source: Source, log: Option<Writer>, plan: &Plan) -> Self {
+    pub fn new(
+        tracer: Tracer,
+        source: Source,
+        signals: Signals,
+        log: Option<Writer>,
+        plan: &Plan,
+    ) -> Self {
         Self {
             tracer,
             source,
             kernel_log: KernelLog::open(),
             began: Instant::now(),
+            signals,
             sink: Sink {
                 session: Session::new(plan.format),
                 log,
@@ -98,8 +107,6 @@ impl Live {
 
     /// Follows the ring buffer; returns why it stopped.
     async fn follow(&mut self, plan: &Plan, mut child: Option<&mut Child>) -> Result<&'static str> {
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let mut terminate = listen(SignalKind::terminate())?;
         let warnings = plan
             .common
             .verbose
@@ -121,8 +128,8 @@ impl Live {
                 biased;
                 () = wait(child.as_deref_mut()) => return Ok("command"),
                 // The command gets the terminal's signals itself, and ends the run by ending.
-                _ = interrupt.recv() => if child.is_none() { return Ok("interrupted"); },
-                _ = terminate.recv() => match child.as_deref_mut() {
+                _ = self.signals.interrupt.recv() => if child.is_none() { return Ok("interrupted"); },
+                _ = self.signals.terminate.recv() => match child.as_deref_mut() {
                     None => return Ok("terminated"),
                     Some(child) => pass_on(child),
                 },
@@ -257,10 +264,6 @@ impl Sink {
 fn write_all(mut out: impl Write, text: &[u8]) -> std::io::Result<()> {
     out.write_all(text)?;
     out.flush()
-}
-
-fn listen(kind: SignalKind) -> Result<Signal> {
-    signal(kind).context("signals cannot be received")
 }
 
 fn spawn(plan: &Plan) -> Result<Option<Child>> {

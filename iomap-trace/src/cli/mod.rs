@@ -9,6 +9,7 @@ mod record;
 pub mod report;
 pub mod repro;
 mod run;
+mod signals;
 mod status;
 mod trace;
 mod verbose;

@@ -35,7 +35,7 @@ pub struct Args {
     /// No collision: each kind of writer keeps to its half of the file
     #[arg(long)]
     control: bool,
-    /// Name of the file, which must not exist [default: iomap-trace-repro-<pid>.dat]
+    /// Name of the file, which must not exist [default: iomap-trace-repro-PID.dat]
     #[arg(long, value_name = "FILE")]
     name: Option<OsString>,
     /// Length of the range that is written to, in bytes (K, M, G are understood)

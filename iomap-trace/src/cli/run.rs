@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::live::{Live, Stop};
 use super::plan::Plan;
+use super::signals::Signals;
 use super::verbose;
 use crate::capture::{Converter, Source};
 use crate::error::ExitKind;
@@ -17,6 +18,14 @@ use crate::probe::Tracer;
 
 /// Runs it to its end.
 pub fn run(plan: &Plan) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be set up")?;
+    let signals = {
+        let _context = runtime.enter();
+        Signals::listen()?
+    };
     let kernel = Rc::new(Kernel::probe(&Roots::default()));
     let mut options = plan.common.options()?;
     if !plan.command.is_empty() {
@@ -34,11 +43,7 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
     let start = start(&kernel, &tracer);
     let converter = Converter::new(Rc::clone(&kernel), options.stacks);
     let source = Source::new(tracer.take_events()?, converter, options.filters.clone());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the runtime cannot be set up")?;
-    let live = Live::new(tracer, source, log, plan);
+    let live = Live::new(tracer, source, signals, log, plan);
     let stop = runtime.block_on(live.run(start, plan))?;
     Ok(exit_code(&stop))
 }
