@@ -23,20 +23,21 @@ const AS_ERRORS: u64 = 0b11;
 const FALL_BACK: &[&str] = &[
     "btrfs", "ext2", "ext3", "ext4", "xfs", "f2fs", "gfs2", "exfat", "ntfs3",
 ];
-/// Functions between a lock and the function that wanted it.
+/// Functions that set bits in an extent io tree, by their names of 5.10 to 7.3 (fs/btrfs/extent_io.c,
+/// extent-io-tree.c).
 const LOCK_FUNCTIONS: &[&str] = &[
-    "bpf_",
-    "__bpf_",
-    "__traceiter_",
-    "trace_event_",
-    "set_extent_bit",
     "__set_extent_bit",
+    "set_extent_bit",
+    "lock_extent_bits",
     "lock_extent",
     "__lock_extent",
-    "btrfs_lock_extent",
     "try_lock_extent",
     "__try_lock_extent",
+    "btrfs_set_extent_bit",
+    "btrfs_lock_extent",
+    "btrfs_lock_extent_bits",
     "btrfs_try_lock_extent",
+    "btrfs_try_lock_extent_bits",
 ];
 
 /// Turns records into events, and numbers them.
@@ -205,13 +206,20 @@ impl Converter {
     }
 }
 
-/// The first function of a lock's stack that is not about locking or tracing.
+/// The function that called the lock: in the stack, the one above the last that sets bits. What is
+/// below those, of tracing and BPF, has no reliable name.
 fn locker(stack: &[String]) -> Option<String> {
-    stack
+    let names: Vec<&str> = stack
         .iter()
-        .map(|frame| frame.split(['+', ' ']).next().unwrap_or_default())
-        .find(|name| !name.starts_with("0x") && !LOCK_FUNCTIONS.iter().any(|l| name.starts_with(l)))
-        .map(|name| name.split('.').next().unwrap_or(name).to_owned())
+        .map(|frame| frame.split(['+', ' ', '.']).next().unwrap_or_default())
+        .collect();
+    let lock = names
+        .iter()
+        .rposition(|name| LOCK_FUNCTIONS.contains(name))?;
+    names
+        .get(lock + 1)
+        .filter(|name| !name.starts_with("0x"))
+        .map(|name| (*name).to_owned())
 }
 
 fn touched(failure: u64, folio: &FolioEntry, cached: bool) -> Touched {
@@ -273,17 +281,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_locker_is_the_first_function_that_is_not_the_lock() {
+    fn the_locker_is_the_caller_of_the_lock() {
+        let locker = |stack: &[&str]| {
+            let stack: Vec<String> = stack.iter().map(|s| (*s).to_owned()).collect();
+            locker(&stack)
+        };
         let stack = [
-            "bpf_prog_ab+0x1",
-            "__traceiter_btrfs_set_extent_bit+0x5",
-            "set_extent_bit+0x9",
-            "btrfs_lock_extent_bits+0x3",
-            "extent_fiemap.isra.0+0x12 [btrfs]",
-            "do_vfs_ioctl+0x1",
+            "__tracepoint_btrfs_transaction_start+0x9f2 [btrfs]",
+            "bpf_trace_run4+0x5",
+            "set_extent_bit+0x9 [btrfs]",
+            "btrfs_lock_extent_bits+0x3 [btrfs]",
+            "lock_extents_for_read.constprop.0+0x12 [btrfs]",
+            "btrfs_readahead+0x1 [btrfs]",
         ];
-        let stack: Vec<String> = stack.iter().map(|s| (*s).to_owned()).collect();
-        assert_eq!(locker(&stack).as_deref(), Some("extent_fiemap"));
+        assert_eq!(locker(&stack).as_deref(), Some("lock_extents_for_read"));
+        assert_eq!(locker(&stack[..4]), None);
+        assert_eq!(locker(&["bpf_trace_run4+0x5", "extent_fiemap+0x1"]), None);
         assert_eq!(locker(&[]), None);
     }
 

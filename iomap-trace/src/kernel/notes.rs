@@ -5,11 +5,7 @@ use super::Kernel;
 /// The notes, most important first.
 pub fn notes(kernel: &Kernel) -> Vec<String> {
     let mut notes = Vec::new();
-    notes.push(
-        "post failures have no tracepoint: they are inferred from folios left in the page cache \
-         after the write, and from wb_err"
-            .to_owned(),
-    );
+    notes.push(post(kernel));
     notes.push(
         "writes through generic_file_direct_write (fuse, vfat, block devices) are not seen by \
          the tracepoint plan"
@@ -34,6 +30,17 @@ pub fn notes(kernel: &Kernel) -> Vec<String> {
         );
     }
     notes
+}
+
+fn post(kernel: &Kernel) -> String {
+    match kernel.facts.writeback_error_fires {
+        Some(false) => "post failures are not seen here: they have no tracepoint, and neither \
+            has the completion of a direct write (iomap_dio_complete came with 6.5)"
+            .to_owned(),
+        _ => "post failures have no tracepoint: they are inferred from folios left in the page \
+            cache after the write, and from wb_err"
+            .to_owned(),
+    }
 }
 
 fn writeback(kernel: &Kernel) -> String {
@@ -78,11 +85,12 @@ fn ordered(kernel: &Kernel) -> String {
 /// Whether files with checksums are ever written directly.
 fn checksums(kernel: &Kernel) -> Option<String> {
     let types = kernel.types.as_ref().ok();
-    let next = types.map(|t| t.offset_of("iomap_ops.iomap_next").is_some());
+    // The member of `iomap_ops` is older: 7.2 has it, and writes buffered all the same.
+    let next = types.map(|t| t.has_function("btrfs_dio_iomap_next"));
     let never = "btrfs: checksummed files never go direct here, only NOCOW/nodatasum ones";
     Some(match (next, kernel.version()?) {
         (Some(true), _) => "btrfs: checksummed files go direct, through bounce buffers \
-            (iomap_ops.iomap_next exists, which came with them in 7.3)"
+            (btrfs_dio_iomap_next exists, which came with them in 7.3)"
             .to_owned(),
         (_, v) if v >= (7, 3, 0) => return None,
         (_, v) if v >= (6, 15, 0) => format!("{never} (by the release number: 6.15 to 7.2)"),

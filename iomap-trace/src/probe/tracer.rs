@@ -88,6 +88,11 @@ impl Tracer {
             })
             .collect();
         hooks.reverse();
+        if !is_attached(&hooks, "dio")
+            && let Some(hook) = hooks.iter_mut().find(|h| h.hook == "stale-warn")
+        {
+            hook.reason = Some("no tracepoint for it, nor for dio: no post failure is seen".into());
+        }
         Ok(Self {
             ebpf,
             hooks,
@@ -162,6 +167,12 @@ impl Tracer {
 }
 
 const PLAN: &str = "tracepoint";
+
+fn is_attached(hooks: &[HookReport], name: &str) -> bool {
+    hooks
+        .iter()
+        .any(|h| h.hook == name && h.state == HookState::Attached)
+}
 
 /// Before 5.11 maps count against this limit. Later it does not matter, and raising it may be
 /// forbidden: a failure is none.
@@ -239,6 +250,15 @@ fn impossible(hook: &Hook, kernel: &Kernel, resolved: &Resolved) -> Option<Strin
         && kernel.has_filesystem(fs) == Some(false)
     {
         return Some(format!("{fs} is not loaded"));
+    }
+    let absent = |name: &&str| kernel.tracepoint_exists(name) == Some(false);
+    for attach in hook.raw_tp {
+        if attach.tracepoints.iter().all(absent) {
+            return Some(format!(
+                "this kernel has no tracepoint {}",
+                attach.tracepoints.join(" or ")
+            ));
+        }
     }
     for slot in hook.needs {
         if let Some(why) = kernel.layout.why_missing(slot) {
