@@ -26,6 +26,8 @@ mod logs;
 mod post;
 #[path = "live/subvolumes.rs"]
 mod subvolumes;
+#[path = "live/without.rs"]
+mod without;
 #[path = "live/workers.rs"]
 mod workers;
 #[path = "live/writeback.rs"]

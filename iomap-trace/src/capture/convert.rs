@@ -13,16 +13,12 @@ use crate::event::{
     Buffers, Decoded, Dev, Event, Failure, FlagNames, Holder, HolderKind, Outcome, OutcomeKind,
     Phase, Refusal, Touched,
 };
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, filesystems};
 
 /// `IOCB_ATOMIC` (include/uapi/linux/fs.h `RWF_ATOMIC`).
 const IOCB_ATOMIC: u32 = 0x40;
 /// `AS_EIO` and `AS_ENOSPC` (include/linux/pagemap.h): a write-back error nobody was told of.
 const AS_ERRORS: u64 = 0b11;
-/// Filesystems that turn `-ENOTBLK` into a buffered write.
-const FALL_BACK: &[&str] = &[
-    "btrfs", "ext2", "ext3", "ext4", "xfs", "f2fs", "gfs2", "exfat", "ntfs3",
-];
 /// Functions that set bits in an extent io tree, by their names of 5.10 to 7.3 (fs/btrfs/extent_io.c,
 /// extent-io-tree.c).
 const LOCK_FUNCTIONS: &[&str] = &[
@@ -239,7 +235,7 @@ fn outcome(id: u64, failure: &Failure, record: &FailureRecord) -> Outcome {
     let outcome = match failure.phase {
         Phase::Post => OutcomeKind::StaleCache,
         Phase::Pre if record.ki_flags & IOCB_ATOMIC != 0 => OutcomeKind::Error,
-        _ if FALL_BACK.contains(&failure.fs.as_str()) => OutcomeKind::BufferedFallback,
+        _ if filesystems::falls_back(&failure.fs) => OutcomeKind::BufferedFallback,
         _ => OutcomeKind::Unknown,
     };
     Outcome {

@@ -1,7 +1,7 @@
 //! Options of every command that traces.
 
 use anyhow::Result;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::repro::seconds;
@@ -47,6 +47,16 @@ pub struct Common {
 }
 
 impl Common {
+    /// Path to narrow to.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Device to narrow to.
+    pub fn dev(&self) -> Option<Dev> {
+        self.dev
+    }
+
     /// Options for the probes.
     ///
     /// # Errors

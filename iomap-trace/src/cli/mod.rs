@@ -9,6 +9,7 @@ mod record;
 pub mod report;
 pub mod repro;
 mod run;
+mod scope;
 mod signals;
 mod status;
 mod trace;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::live::{Live, Stop};
 use super::plan::Plan;
+use super::scope;
 use super::signals::Signals;
 use super::verbose;
 use crate::capture::{Converter, Source};
@@ -26,7 +27,9 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
         let _context = runtime.enter();
         Signals::listen()?
     };
-    let kernel = Rc::new(Kernel::probe(&Roots::default()));
+    let roots = Roots::default();
+    scope::check(&plan.common, &roots)?;
+    let kernel = Rc::new(Kernel::probe(&roots));
     let mut options = plan.common.options()?;
     if !plan.command.is_empty() {
         // Orphans of the command stay our descendants.

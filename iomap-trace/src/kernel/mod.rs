@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod constants;
 pub mod facts;
+pub mod filesystems;
 pub mod flags;
 pub mod kallsyms;
 pub mod layout;
