@@ -330,6 +330,9 @@ pub fn report(ctx: &RawTracePointContext, record: &mut FailureRecord, mapping: u
             end,
         };
     }
+    if record.faults & FAULT_WALK_CUT != 0 {
+        aya_log_ebpf::warn!(ctx, "walk cut short at inode {}", record.inode.ino);
+    }
     if setting!(stacks) != 0 {
         record.stack_len = btrfs::kernel_stack(ctx, &mut record.stack);
     }
