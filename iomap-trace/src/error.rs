@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Exit codes of the command line (`0` is success, `3` means that `--fail-on` found failures).
+/// Exit codes of the command line; 0 is success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitKind {

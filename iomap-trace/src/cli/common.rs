@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::repro::seconds;
 use crate::event::Dev;
+use crate::kernel::mountinfo::MountLine;
 use crate::probe::{Choice, Filters, Options};
 
 /// Filters, limits and probes.
@@ -52,6 +53,11 @@ impl Common {
         self.path.as_deref()
     }
 
+    /// Process to narrow to.
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// Device to narrow to.
     pub fn dev(&self) -> Option<Dev> {
         self.dev
@@ -61,16 +67,18 @@ impl Common {
     ///
     /// # Errors
     /// When the path or the cgroup cannot be resolved.
-    pub fn options(&self) -> Result<Options> {
+    pub fn options(&self, mounts: &[MountLine]) -> Result<Options> {
         let mut filters = Filters {
             pid: self.pid,
-            comm: self.comm.clone(),
             dev: self.dev,
             ino: self.ino,
             ..Filters::default()
         };
+        if let Some(comm) = &self.comm {
+            filters.set_comm(comm)?;
+        }
         if let Some(path) = &self.path {
-            filters.set_path(path)?;
+            filters.set_path(path, mounts)?;
         }
         if let Some(cgroup) = &self.cgroup {
             filters.set_cgroup(cgroup)?;

@@ -14,9 +14,12 @@ use crate::report::{self, Format};
 /// Arguments of `exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Traces the command, its descendants, and everyone else on files that they write or dirty.
-Rows go to standard output, the summary to standard error (with JSON both are NDJSON). The exit status is the command's; 128 plus the signal's
-number when a signal ended it.")]
+Traces the command, its descendants, and everyone else on files that they
+write or dirty.
+Rows go to standard output, the summary to standard error (with JSON both are
+NDJSON on standard output). The exit status is the command's, or 128 plus the
+number of the signal that ended it; 1 when it cannot be run. When the tracer
+cannot start, the command is not run, and the status is 1, 4 or 5.")]
 pub struct Args {
     #[command(flatten)]
     common: Common,

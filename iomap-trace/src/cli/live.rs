@@ -49,6 +49,7 @@ struct Sink {
     log_failed: bool,
     /// Whoever reads the rows has seen enough of them.
     closed: bool,
+    stop_after: Option<u64>,
     rows: Rows,
     summary: Rows,
     /// What the session wrote and the terminal has not got yet.
@@ -76,6 +77,7 @@ impl Live {
                 log,
                 log_failed: false,
                 closed: false,
+                stop_after: plan.common.count,
                 rows: plan.rows,
                 summary: plan.summary,
                 text: Vec::new(),
@@ -90,7 +92,14 @@ impl Live {
     /// When the command cannot be started, or output cannot be written.
     pub async fn run(mut self, start: Start, plan: &Plan) -> Result<Stop> {
         self.sink.take(&Event::Start(Box::new(start)))?;
-        let mut child = spawn(plan)?;
+        let mut child = match spawn(plan) {
+            Ok(child) => child,
+            Err(e) => {
+                // The log is closed as a whole one all the same.
+                self.end("command not run")?;
+                return Err(e);
+            }
+        };
         let why = self.follow(plan, child.as_mut()).await;
         // The accounts are closed first: the command may go on for long after its time is up.
         let ended = why.and_then(|why| self.end(why));
@@ -151,8 +160,7 @@ impl Live {
                     ready.context("the ring buffer cannot be polled")?.clear_ready();
                 }
             }
-            let failures = self.sink.session.summary().failures.total();
-            if plan.common.count.is_some_and(|count| failures >= count) {
+            if self.sink.full() {
                 return Ok("count");
             }
             if self.sink.closed && child.is_none() {
@@ -200,12 +208,21 @@ impl Live {
 
 impl Sink {
     fn take(&mut self, event: &Event) -> Result<()> {
+        if self.full() && !matches!(event, Event::Mark(_) | Event::End(_)) {
+            return Ok(());
+        }
         if let Some(log) = &mut self.log
             && let Err(e) = log.append(event)
         {
             self.complain(&e);
         }
         self.session.event(event, &mut self.text)
+    }
+
+    /// `--count` failures were seen: what else was in the ring buffer is beyond the run.
+    fn full(&self) -> bool {
+        let failures = self.session.summary().failures.total();
+        self.stop_after.is_some_and(|count| failures >= count)
     }
 
     /// Says once that the log is lost; tracing goes on.
@@ -273,7 +290,10 @@ fn spawn(plan: &Plan) -> Result<Option<Child>> {
     let child = Command::new(program)
         .args(arguments)
         .spawn()
-        .with_context(|| format!("`{}` cannot be run", program.to_string_lossy()))?;
+        .with_context(|| {
+            let program = program.to_string_lossy();
+            format!("`{program}` (check its name and the PATH) cannot be run")
+        })?;
     Ok(Some(child))
 }
 

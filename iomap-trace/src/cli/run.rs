@@ -1,7 +1,8 @@
 //! Sets a live run up, and ends it: what `trace`, `record` and `exec` share.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use super::verbose;
 use crate::capture::{Converter, Source};
 use crate::error::ExitKind;
 use crate::event::{HookReport, HookState, SCHEMA, Start};
-use crate::kernel::{Kernel, Roots, system};
+use crate::kernel::{Kernel, Roots, mountinfo, system};
 use crate::log::Writer;
 use crate::probe::Tracer;
 
@@ -28,9 +29,12 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
         Signals::listen()?
     };
     let roots = Roots::default();
-    scope::check(&plan.common, &roots)?;
+    // Without mountinfo nothing is known of filesystems, and nothing refused.
+    let mounts = mountinfo::read(&roots).unwrap_or_default();
+    scope::check(&plan.common, &mounts)?;
+    scope::warn(&plan.common, &mounts);
     let kernel = Rc::new(Kernel::probe(&roots));
-    let mut options = plan.common.options()?;
+    let mut options = plan.common.options(&mounts)?;
     if !plan.command.is_empty() {
         // Orphans of the command stay our descendants.
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
@@ -41,7 +45,7 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
         verbose::show();
     }
     let mut tracer = Tracer::attach(&kernel, &options)?;
-    let log = plan.log.as_deref().map(Writer::create).transpose()?;
+    let log = plan.log.as_deref().map(create).transpose()?;
     announce(&tracer, plan);
     let start = start(&kernel, &tracer);
     let converter = Converter::new(Rc::clone(&kernel), options.stacks);
@@ -49,6 +53,14 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
     let live = Live::new(tracer, source, signals, log, plan);
     let stop = runtime.block_on(live.run(start, plan))?;
     Ok(exit_code(&stop))
+}
+
+fn create(path: &Path) -> Result<Writer> {
+    ensure!(
+        path != Path::new("-"),
+        "an event log goes to a file: name one, or use `trace --format json` for standard output"
+    );
+    Writer::create(path)
 }
 
 fn exit_code(stop: &Stop) -> ExitCode {

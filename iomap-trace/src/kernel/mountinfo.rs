@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Roots;
 use crate::event::Dev;
@@ -36,6 +36,17 @@ pub fn read(roots: &Roots) -> std::io::Result<Vec<MountLine>> {
 /// Parses mountinfo. Lines that are none are left out.
 pub fn parse(text: &[u8]) -> Vec<MountLine> {
     text.split(|b| *b == b'\n').filter_map(line).collect()
+}
+
+/// The mount that a path is on: of the longest mount points the last, which covers the others.
+pub fn over<'a>(mounts: &'a [MountLine], path: &Path) -> Option<&'a MountLine> {
+    let path = std::fs::canonicalize(path)
+        .or_else(|_| std::path::absolute(path))
+        .ok()?;
+    mounts
+        .iter()
+        .filter(|mount| path.starts_with(&mount.at))
+        .max_by_key(|mount| mount.at.as_os_str().len())
 }
 
 fn line(line: &[u8]) -> Option<MountLine> {
@@ -124,5 +135,18 @@ mod tests {
                 .collect();
             prop_assert_eq!(unescape(escaped.as_bytes()), bytes.as_bytes());
         }
+    }
+
+    #[test]
+    fn the_innermost_and_last_mount_counts() {
+        let mounts = parse(
+            b"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
+              2 1 0:5 / /proc rw - proc proc rw\n\
+              3 1 0:6 / /proc rw - tmpfs none rw\n",
+        );
+        let fs = |path: &str| over(&mounts, Path::new(path)).map(|mount| mount.fs.as_str());
+        assert_eq!(fs("/proc/nothing/here"), Some("tmpfs"));
+        assert_eq!(fs("/procedure"), Some("ext4"));
+        assert_eq!(over(&[], Path::new("/")), None);
     }
 }

@@ -12,6 +12,13 @@ pub fn notes(kernel: &Kernel) -> Vec<String> {
             .to_owned(),
     );
     notes.push(writeback(kernel));
+    if kernel.page_size != 4096 {
+        notes.push(format!(
+            "pages have {} bytes here: the page cache is only walked on kernels with 4096, so no \
+             refused folio is seen, and post failures by wb_err alone",
+            kernel.page_size
+        ));
+    }
     if kernel.has_filesystem("btrfs") == Some(false) {
         notes.push(
             "btrfs is not loaded: its hooks are skipped; run `modprobe btrfs` first to have them"

@@ -1,13 +1,17 @@
 //! The filters of the command line: most work in the kernel, paths below a directory here.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::event::{Dev, Failure};
+use crate::kernel::mountinfo::{self, MountLine};
 use crate::text::unescape_path;
+
+/// `TASK_COMM_LEN` (include/linux/sched.h), with the zero at the end.
+const COMM_LEN: usize = 16;
 
 /// What to keep. Everything that is set must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,13 +34,18 @@ pub struct Filters {
 
 /// A directory, or a path that does not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathFilter(PathBuf);
+pub struct PathFilter {
+    path: PathBuf,
+    /// Devices of the filesystems on which the path, and what is mounted below it, is.
+    devices: Vec<Dev>,
+}
 
 impl PathFilter {
-    /// Whether the failure's path is this one, or below it.
+    /// Whether the failure's path is this one, or below it. A failure without a path is kept when
+    /// its filesystem fits: to leave it out would be to say that there was none.
     pub fn keeps(&self, failure: &Failure) -> bool {
         let Some(path) = &failure.path else {
-            return false;
+            return self.devices.contains(&failure.dev);
         };
         let escaped = failure.flags.iter().any(|flag| flag == "path-escaped");
         let bytes = if escaped {
@@ -44,7 +53,7 @@ impl PathFilter {
         } else {
             path.as_bytes().to_vec()
         };
-        Path::new(OsStr::from_bytes(&bytes)).starts_with(&self.0)
+        Path::new(OsStr::from_bytes(&bytes)).starts_with(&self.path)
     }
 }
 
@@ -53,7 +62,7 @@ impl Filters {
     ///
     /// # Errors
     /// When the path is relative and the current directory is gone.
-    pub fn set_path(&mut self, path: &Path) -> Result<()> {
+    pub fn set_path(&mut self, path: &Path, mounts: &[MountLine]) -> Result<()> {
         if let Ok(found) = std::fs::metadata(path)
             && found.is_file()
         {
@@ -66,7 +75,28 @@ impl Filters {
             return Ok(());
         }
         let whole = std::path::absolute(path).context("the path filter cannot be resolved")?;
-        self.path = Some(PathFilter(std::fs::canonicalize(&whole).unwrap_or(whole)));
+        let path = std::fs::canonicalize(&whole).unwrap_or(whole);
+        let devices = mounts
+            .iter()
+            .filter(|mount| mount.at.starts_with(&path))
+            .chain(mountinfo::over(mounts, &path))
+            .map(|mount| mount.dev)
+            .collect();
+        self.path = Some(PathFilter { path, devices });
+        Ok(())
+    }
+
+    /// Takes a command name.
+    ///
+    /// # Errors
+    /// When it is longer than the kernel keeps names: it could not match.
+    pub fn set_comm(&mut self, comm: &str) -> Result<()> {
+        ensure!(
+            comm.len() < COMM_LEN,
+            "no command name has more than {} bytes: cut `{comm}` to that",
+            COMM_LEN - 1
+        );
+        self.comm = Some(comm.to_owned());
         Ok(())
     }
 

@@ -39,7 +39,7 @@ pub struct Tracer {
     /// Every hook, with its probe or the reason why it has none.
     pub hooks: Vec<HookReport>,
     /// Keeps the kernel's run-time statistics on.
-    _stats: Option<OwnedFd>,
+    stats: Option<OwnedFd>,
 }
 
 impl Tracer {
@@ -73,6 +73,8 @@ impl Tracer {
         raise_memlock();
         let resolved = settings::resolve(kernel, &options.filters, options.stacks);
         let mut ebpf = object::open(&resolved, options.verbose)?;
+        // Before anything runs, so that cost and counters begin together.
+        let stats = enable_stats(Stats::RunTime).ok();
         let mut trials = Trials::default();
         let mut hooks: Vec<_> = HOOKS
             .iter()
@@ -93,11 +95,7 @@ impl Tracer {
         {
             hook.reason = Some("no tracepoint for it, nor for dio: no post failure is seen".into());
         }
-        Ok(Self {
-            ebpf,
-            hooks,
-            _stats: enable_stats(Stats::RunTime).ok(),
-        })
+        Ok(Self { ebpf, hooks, stats })
     }
 
     /// Name of the plan that the hooks follow.
@@ -153,8 +151,11 @@ impl Tracer {
         counters
     }
 
-    /// Run time in nanoseconds and number of runs, by program.
+    /// Run time in nanoseconds and number of runs, by program; empty when it is not measured.
     pub fn cost(&self) -> BTreeMap<String, (u64, u64)> {
+        if self.stats.is_none() {
+            return BTreeMap::new();
+        }
         self.ebpf
             .programs()
             .filter_map(|(name, program)| {

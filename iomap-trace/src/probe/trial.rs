@@ -78,5 +78,12 @@ pub fn root_cause(error: impl std::error::Error + 'static) -> String {
         inner = source;
     }
     let text = inner.to_string();
-    text.lines().next().unwrap_or_default().to_owned()
+    let line = text.lines().next().unwrap_or_default();
+    let denied = inner
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+    if denied {
+        return format!("{line}, though the privileges suffice: a policy of this host or kernel");
+    }
+    line.to_owned()
 }

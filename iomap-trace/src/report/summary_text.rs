@@ -207,13 +207,18 @@ fn stale(text: &mut String, summary: &Summary, width: usize) {
 fn kernel(text: &mut String, summary: &Summary, width: usize) {
     let would = summary.kernel_would_have_printed;
     let mut line = format!(
-        "The kernel's own message, ten a day at most, would have shown {would} of these {}",
-        summary.failures.total()
+        "The kernel's own message, ten a day at most, would have shown {would} of the {}.",
+        count(summary.failures.post, "post failure")
     );
-    if let Some(printed) = summary.kernel_printed {
-        let _ = write!(line, " (it did print {printed})");
+    match summary.kernel_printed {
+        Some(printed) if printed < would => {
+            let _ = write!(line, " It did print {printed}: its ten were spent before.");
+        }
+        Some(printed) => {
+            let _ = write!(line, " It did print {printed}.");
+        }
+        None => {}
     }
-    line.push('.');
     push(text, width, &line);
 }
 
@@ -269,7 +274,10 @@ fn accounts(text: &mut String, summary: &Summary, width: usize) {
         push(
             text,
             width,
-            &format!("Verdicts without the evidence of: {}.", hooks.join(", ")),
+            &format!(
+                "Verdicts that a hook without a probe could have made surer: {}.",
+                hooks.join(", ")
+            ),
         );
     }
     let cost = summary.cost.total;
@@ -281,10 +289,21 @@ fn accounts(text: &mut String, summary: &Summary, width: usize) {
             cell::duration(cost.ns / cost.runs)
         );
         if let Some(each) = cost.ns.checked_div(summary.direct_writes) {
-            let _ = write!(line, ", {} for each direct write", cell::duration(each));
+            let _ = write!(
+                line,
+                "; shared over {}, failed or not, that is {} for each",
+                count(summary.direct_writes, "direct write"),
+                cell::duration(each)
+            );
         }
         line.push('.');
         push(text, width, &line);
+    } else if summary.cost.by_program.is_empty() && summary.unended == 0 {
+        push(
+            text,
+            width,
+            "What the probes cost was not measured: that needs CAP_SYS_ADMIN.",
+        );
     }
 }
 

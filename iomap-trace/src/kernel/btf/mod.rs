@@ -7,7 +7,7 @@ mod source;
 mod tests;
 
 use btf_rs::{Btf, Type};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Roots;
@@ -146,11 +146,6 @@ impl Types {
         only(lists).unwrap_or_default()
     }
 
-    /// Members of the enum `name` by name; empty when there is none.
-    pub fn enum_values(&self, name: &str) -> BTreeMap<String, i64> {
-        self.enumerators_of(name).into_iter().collect()
-    }
-
     /// Members of the enum, named or not, that has this enumerator, in order.
     pub fn enum_with(&self, enumerator: &str) -> Vec<(String, i64)> {
         let lists = self.sections.iter().flat_map(|s| s.enums_with(enumerator));
@@ -168,23 +163,6 @@ impl Types {
         let typedef = format!("btf_trace_{name}");
         let defines = |s: &&Section| s.named(&typedef).any(|ty| matches!(ty, Type::Typedef(_)));
         self.sections.iter().find(defines).map(|s| s.name.as_str())
-    }
-
-    /// Number of arguments a raw tracepoint program gets.
-    pub fn tracepoint_args(&self, name: &str) -> Option<usize> {
-        let typedef = format!("btf_trace_{name}");
-        only(self.sections.iter().flat_map(|s| {
-            s.named(&typedef).filter_map(|ty| {
-                let Type::Ptr(pointer) = s.strip(ty)? else {
-                    return None;
-                };
-                match s.target(&pointer)? {
-                    // The first parameter is the probe's own data pointer.
-                    Type::FuncProto(proto) => proto.parameters.len().checked_sub(1),
-                    _ => None,
-                }
-            })
-        }))
     }
 
     fn aggregates(&self, name: &str) -> impl Iterator<Item = (&Section, btf_rs::Struct)> {
