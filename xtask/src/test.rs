@@ -1,13 +1,15 @@
 //! `cargo xtask test`: everything that the project tests, one step after the other.
 
 mod live;
+mod matrix;
 mod steps;
 
 use crate::toolchain::Toolchain;
-use crate::util;
+use crate::{signal, util};
 use anyhow::Result;
 use std::process::ExitCode;
 use std::time::Instant;
+use steps::Needs;
 
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
@@ -18,6 +20,9 @@ pub struct Args {
     /// Leave out the live tests, which need root
     #[arg(long)]
     no_live: bool,
+    /// Leave out the other kernels, which run in virtual machines
+    #[arg(long)]
+    no_vm: bool,
 }
 
 /// How a step ended.
@@ -48,19 +53,22 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     for step in steps::all(args.long) {
         eprintln!("\n== {}: {}", step.name, step.what);
         let start = Instant::now();
-        let outcome = if step.live && args.no_live {
-            Outcome::Skipped("--no-live".to_owned())
-        } else {
-            (step.run)(&toolchain)
+        let outcome = match step.needs {
+            Needs::Root if args.no_live => Outcome::Skipped("--no-live".to_owned()),
+            Needs::Vm if args.no_vm => Outcome::Skipped("--no-vm".to_owned()),
+            _ => (step.run)(&toolchain),
         };
-        let outcome = if step.live {
-            in_ci(outcome, ci)
-        } else {
-            outcome
+        let outcome = match step.needs {
+            Needs::Nothing => outcome,
+            Needs::Root | Needs::Vm => in_ci(outcome, ci),
         };
         let line = line(step.name, &outcome, start.elapsed().as_secs_f64());
         eprintln!("-- {line}");
         done.push((outcome, line));
+        if signal::interrupted() {
+            eprintln!("interrupted: the other steps are left out");
+            break;
+        }
     }
     eprintln!("\n== summary ({})", util::workspace().display());
     for (_, line) in &done {
@@ -75,7 +83,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     })
 }
 
-/// In continuous integration nobody reads that the live tests were skipped.
+/// In continuous integration nobody reads that the live tests or the other kernels were skipped.
 fn in_ci(outcome: Outcome, ci: bool) -> Outcome {
     match outcome {
         Outcome::Skipped(why) if ci => Outcome::Failed(format!("skipped in CI: {why}")),

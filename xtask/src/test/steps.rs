@@ -1,11 +1,22 @@
 //! The steps, in the order in which they run: the cheap ones that find most come first.
 
-use super::{Outcome, live};
+use super::{Outcome, live, matrix};
 use crate::bpf;
 use crate::toolchain::Toolchain;
 use crate::util;
 use anyhow::{Context, Result};
 use std::process::Command;
+
+/// What a step needs that is not to be had everywhere.
+#[derive(Clone, Copy)]
+pub enum Needs {
+    /// What every developer has.
+    Nothing,
+    /// Root and a kernel to trace.
+    Root,
+    /// Virtual machines and other kernels.
+    Vm,
+}
 
 /// One step.
 pub struct Step {
@@ -13,8 +24,8 @@ pub struct Step {
     pub name: &'static str,
     /// What it runs, in a few words.
     pub what: &'static str,
-    /// It needs root and a kernel to trace.
-    pub live: bool,
+    /// What it cannot do without.
+    pub needs: Needs,
     /// Does it.
     pub run: Box<dyn Fn(&Toolchain) -> Outcome>,
 }
@@ -33,7 +44,7 @@ pub fn all(long: bool) -> Vec<Step> {
         Step {
             name: "test",
             what: "cargo test --locked",
-            live: false,
+            needs: Needs::Nothing,
             run: Box::new(move |toolchain| {
                 let mut cargo = toolchain.cargo();
                 cargo.args(["test", "--locked"]);
@@ -50,8 +61,14 @@ pub fn all(long: bool) -> Vec<Step> {
         Step {
             name: "live",
             what: "the live tests, as root",
-            live: true,
+            needs: Needs::Root,
             run: Box::new(move |toolchain| live::run(toolchain, long)),
+        },
+        Step {
+            name: "vm",
+            what: "the program on other kernels, in virtual machines",
+            needs: Needs::Vm,
+            run: Box::new(matrix::run),
         },
         step("deny", "cargo deny check bans licenses sources", deny),
         step("doc", "cargo doc --locked --no-deps", doc),
@@ -62,7 +79,7 @@ fn step(name: &'static str, what: &'static str, run: fn(&Toolchain) -> Result<Ou
     Step {
         name,
         what,
-        live: false,
+        needs: Needs::Nothing,
         run: Box::new(move |toolchain| run(toolchain).unwrap_or_else(|e| Err(e).into())),
     }
 }
@@ -72,7 +89,7 @@ fn cargo(name: &'static str, typed: &'static str) -> Step {
     Step {
         name,
         what: typed,
-        live: false,
+        needs: Needs::Nothing,
         run: Box::new(move |toolchain| {
             util::run(toolchain.cargo().args(typed.split(' ').skip(1))).into()
         }),

@@ -1,16 +1,16 @@
 //! `cargo xtask vm`: other kernels, run in virtual machines.
 
-mod build;
+pub mod build;
 mod cpio;
 mod disks;
 mod initramfs;
-mod kernel;
+pub mod kernel;
 mod machine;
 mod modules;
-mod run;
+pub mod run;
 mod tail;
-mod tools;
-mod watch;
+pub mod tools;
+pub mod watch;
 
 use crate::toolchain::Toolchain;
 use crate::{signal, util};
