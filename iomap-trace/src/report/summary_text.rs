@@ -212,7 +212,10 @@ fn kernel(text: &mut String, summary: &Summary, width: usize) {
     );
     match summary.kernel_printed {
         Some(printed) if printed < would => {
-            let _ = write!(line, " It did print {printed}: its ten were spent before.");
+            let _ = write!(
+                line,
+                " It did print {printed}: its ten may have been spent before."
+            );
         }
         Some(printed) => {
             let _ = write!(line, " It did print {printed}.");
