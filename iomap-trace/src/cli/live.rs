@@ -104,7 +104,7 @@ impl Live {
         // The accounts are closed first: the command may go on for long after its time is up.
         let ended = why.and_then(|why| self.end(why));
         let status = match child {
-            Some(mut child) => Some(child.wait().await.context("the command is lost")?),
+            Some(mut child) => Some(self.outlast(&mut child).await?),
             None => None,
         };
         ended?;
@@ -112,6 +112,17 @@ impl Live {
             status,
             log_failed: self.sink.log_failed,
         })
+    }
+
+    /// Waits for a command that goes on; SIGTERM is for it.
+    async fn outlast(&mut self, child: &mut Child) -> Result<ExitStatus> {
+        loop {
+            tokio::select! {
+                status = child.wait() => return status.context("the command is lost"),
+                _ = self.signals.interrupt.recv() => {}
+                _ = self.signals.terminate.recv() => pass_on(child),
+            }
+        }
     }
 
     /// Follows the ring buffer; returns why it stopped.

@@ -1,7 +1,7 @@
 //! `exec`: the command's status, its output, and whose failures count.
 
 use crate::harness::{
-    Busy, FAIL, Fs, Image, KernelTrace, Log, Repro, Tracer, direct_writer, dirtier, run,
+    Arg, Busy, FAIL, Fs, Image, KernelTrace, Log, Repro, Tracer, direct_writer, dirtier, run,
 };
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -53,21 +53,36 @@ fn the_commands_output_is_its_own() {
     );
 }
 
-#[test]
-#[ignore = "needs root and BPF: cargo xtask test"]
-fn a_terminated_exec_terminates_its_command() {
-    let tracer = Tracer::start(&[&"exec", &"--", &"sleep", &"60"]);
+/// Terminates `exec -- sleep 60` after a while; it must pass that on.
+fn terminates_its_command(options: &[Arg<'_>], after: Duration) {
+    let mut args: Vec<Arg<'_>> = vec![&"exec"];
+    args.extend(options);
+    let command: [Arg<'_>; 3] = [&"--", &"sleep", &"60"];
+    args.extend(command);
+    let tracer = Tracer::start(&args);
     let began = Instant::now();
-    // The command starts just after the programs are attached.
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(after);
     tracer.signal(libc::SIGTERM);
     let finished = tracer.wait().expect(128 + 15);
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(20));
     assert!(
         finished.stderr.contains("No record was lost"),
         "{}",
         finished.stderr
     );
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_terminated_exec_terminates_its_command() {
+    // The command starts just after the programs are attached.
+    terminates_its_command(&[], Duration::from_millis(300));
+}
+
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn a_command_that_outlives_the_tracing_is_terminated_as_well() {
+    terminates_its_command(&[&"--duration", &"0.2"], Duration::from_secs(2));
 }
 
 /// The test's own process collides on `path`.
