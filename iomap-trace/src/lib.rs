@@ -6,6 +6,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod clock;
 pub mod correlate;
 pub mod error;
 pub mod event;

@@ -1,5 +1,6 @@
 //! Build, test and demonstration tasks: `cargo xtask --help`.
 
+mod artifact;
 mod bpf;
 mod demo;
 mod private_apt;

@@ -10,4 +10,4 @@ mod tally;
 
 pub use convert::Converter;
 pub use kmsg::KernelLog;
-pub use source::{Source, boot_ns};
+pub use source::Source;

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
-use rustix::time::{ClockId, clock_gettime};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::convert::Converter;
 use super::tally::Tally;
+use crate::clock::boot_ns;
 use crate::event::{Event, Mark, Phase, decode};
 use crate::probe::Filters;
 
@@ -16,14 +16,6 @@ const BATCH: usize = 4096;
 const BATCHES: usize = 4;
 /// Marks go on for this long after the last record, so that whatever waits is decided.
 const MARKS_AFTER_NS: u64 = 4_000_000_000;
-
-/// Nanoseconds since boot, the clock of all records.
-pub fn boot_ns() -> u64 {
-    let time = clock_gettime(ClockId::Boottime);
-    // The clock is not negative.
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000
-        + u64::try_from(time.tv_nsec).unwrap_or(0)
-}
 
 /// Reads the ring buffer, and marks up to when it is complete.
 pub struct Source {

@@ -73,15 +73,16 @@ pub struct Run {
 
 /// Explains a refused folio.
 pub fn explain(case: &Case, refusal: &Refusal, run: Run) -> Why {
-    let at = |touched: &[Touched]| touched.iter().find(|t| t.index == refusal.index).cloned();
-    let cached_ns = at(&case.cached).map(|t| t.ts_ns);
+    let here = |touched: &&Touched| touched.index == refusal.index;
+    let cached_ns = case.cached.iter().find(here).map(|t| t.ts_ns);
     // Whoever dirtied the page before it was cached last dirtied a folio that is gone.
-    let toucher = at(&case.dirtied).filter(|t| cached_ns.is_none_or(|cached| cached <= t.ts_ns));
+    let toucher = case.dirtied.iter().find(here);
+    let toucher = toucher.filter(|t| cached_ns.is_none_or(|cached| cached <= t.ts_ns));
     if cached_ns.is_some_and(|ts| ts > case.failure.ts_ns) {
         return Why::unknown("cached after the failure: another folio was refused");
     }
     let came_back = cached_ns.is_some_and(|ts| case.spans(ts));
-    let why = explain_state(case, refusal, toucher.as_ref(), cached_ns, run);
+    let why = explain_state(case, refusal, toucher, cached_ns, run);
     Why { came_back, ..why }
 }
 

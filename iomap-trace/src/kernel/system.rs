@@ -1,8 +1,7 @@
 //! Release, architecture, boot and clocks of the running system.
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
-
 use super::Roots;
+use crate::clock::boot_ns;
 use crate::event::{Clock, KernelInfo};
 
 /// How often both clocks are read; the closest pair is taken.
@@ -33,20 +32,15 @@ pub fn boot_id(roots: &Roots) -> String {
 /// Both clocks at the same moment, as closely as user space can tell.
 pub fn clock() -> Clock {
     let pair = || {
-        let before = nanoseconds(clock_gettime(ClockId::Boottime));
-        let wall_ns = nanoseconds(clock_gettime(ClockId::Realtime));
-        let gap = nanoseconds(clock_gettime(ClockId::Boottime)).saturating_sub(before);
+        let before = boot_ns();
+        let wall_ns = crate::clock::wall_ns();
+        let gap = boot_ns().saturating_sub(before);
         let boot_ns = before + gap / 2;
         (gap, Clock { boot_ns, wall_ns })
     };
     let pairs = (0..CLOCK_TRIES).map(|_| pair());
     let closest = pairs.min_by_key(|(gap, _)| *gap);
     closest.map(|(_, clock)| clock).unwrap_or_default()
-}
-
-fn nanoseconds(time: Timespec) -> u64 {
-    // Neither clock is negative on a running system.
-    u64::try_from(i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec)).unwrap_or(0)
 }
 
 /// Numbers of a release (`6.12.107+deb13-cloud-amd64` is 6, 12, 107); a missing patch level is 0.

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use super::tally::{Role, Tally};
+use crate::clock::boot_ns;
 
 /// What the descriptor kept for fsync reported. A descriptor reports each error once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,21 +36,21 @@ impl<'a> Syncer<'a> {
     pub(super) fn new(file: &'a File) -> Self {
         Self {
             file,
-            since_ns: now_ns(),
+            since_ns: boot_ns(),
             counts: FsyncCounts::default(),
         }
     }
 
     /// One fsync.
     pub(super) fn call(&mut self) -> io::Result<()> {
-        let began = now_ns();
+        let began = boot_ns();
         let result = self.file.sync_all();
         self.counts.calls += 1;
         if let Err(error) = &result
             && error.raw_os_error() == Some(libc::EIO)
         {
             self.counts.eio += 1;
-            self.counts.eio_windows_ns.push([self.since_ns, now_ns()]);
+            self.counts.eio_windows_ns.push([self.since_ns, boot_ns()]);
         }
         self.since_ns = began;
         result
@@ -75,11 +75,6 @@ impl<'a> Syncer<'a> {
         }
         tally
     }
-}
-
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 #[cfg(test)]

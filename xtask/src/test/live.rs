@@ -1,6 +1,7 @@
 //! The live tests: `iomap-trace/tests/live*.rs`, built as this user and run as root.
 
 use super::Outcome;
+use crate::artifact;
 use crate::toolchain::Toolchain;
 use crate::util;
 use anyhow::{Context, Result};
@@ -99,39 +100,13 @@ fn executables(toolchain: &Toolchain, names: &[String]) -> Result<Vec<(String, P
     names
         .iter()
         .map(|name| {
-            let path = messages.lines().find_map(|line| executable(line, name));
+            let path = messages
+                .lines()
+                .find_map(|line| artifact::executable(line, "test", name));
             Ok((
                 name.clone(),
                 path.with_context(|| format!("cargo built no test {name}"))?,
             ))
         })
         .collect()
-}
-
-/// The path in cargo's message about the test program `name`.
-fn executable(message: &str, name: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let target = &message["target"];
-    let is_it = message["reason"] == "compiler-artifact"
-        && target["name"] == name
-        && target["kind"] == serde_json::json!(["test"]);
-    is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::executable;
-    use std::path::PathBuf;
-
-    #[test]
-    fn finds_the_executable_of_a_test() {
-        let message = r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"live"},
-            "executable":"/t/live-1"}"#;
-        assert_eq!(
-            executable(message, "live"),
-            Some(PathBuf::from("/t/live-1"))
-        );
-        assert_eq!(executable(message, "live_more"), None);
-        assert_eq!(executable("not JSON", "live"), None);
-    }
 }

@@ -1,5 +1,6 @@
 //! The program and its tests as static executables, which run on any kernel without libraries.
 
+use crate::artifact;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
@@ -47,31 +48,8 @@ pub fn executable(toolchain: &Toolchain, what: What<'_>) -> Result<PathBuf> {
         bail!("cannot build {name} for the guest");
     }
     let messages = String::from_utf8_lossy(&out.stdout);
-    let path = messages.lines().find_map(|line| artifact(line, kind, name));
+    let path = messages
+        .lines()
+        .find_map(|line| artifact::executable(line, kind, name));
     path.with_context(|| format!("cargo built no {kind} {name}"))
-}
-
-/// The path in cargo's message about the executable `name`.
-fn artifact(message: &str, kind: &str, name: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let target = &message["target"];
-    let is_it = message["reason"] == "compiler-artifact"
-        && target["name"] == name
-        && target["kind"] == serde_json::json!([kind]);
-    is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::artifact;
-    use std::path::PathBuf;
-
-    #[test]
-    fn finds_the_executable() {
-        let message = r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"a"},
-            "executable":"/t/a"}"#;
-        assert_eq!(artifact(message, "bin", "a"), Some(PathBuf::from("/t/a")));
-        assert_eq!(artifact(message, "test", "a"), None);
-        assert_eq!(artifact("not JSON", "bin", "a"), None);
-    }
 }
