@@ -6,6 +6,9 @@ use crate::event::{Dev, Failure, Holder, Outcome, OutcomeKind, Phase, Refusal, T
 /// Which inode, as a key: btrfs repeats inode numbers across subvolumes.
 pub type InodeKey = (Dev, u64, u64);
 
+/// A task that sets an error can be preempted in the middle of it.
+const JUST_BEFORE_NS: u64 = 1_000_000;
+
 /// `SEEN` flag of an `errseq_t` (lib/errseq.c).
 const ERRSEQ_SEEN: u32 = 1 << 12;
 
@@ -93,6 +96,16 @@ impl Case {
     /// A real write-back error came during the write: it sets `wb_err`, too.
     pub fn write_back_failed(&self) -> bool {
         self.failure.wb_error_ns.is_some_and(|ts| self.spans(ts))
+    }
+
+    /// A real write-back error came just before the write. `mapping_set_error()` marks `wb_err`
+    /// first and the mapping's flags after: a write that begins in between sees no flag, and its
+    /// flush returns the error all the same.
+    pub fn write_back_failed_before(&self) -> bool {
+        let begin = self.begin_ns();
+        let before = begin.saturating_sub(JUST_BEFORE_NS)..begin;
+        let error = self.failure.wb_error_ns;
+        self.failure.duration_ns != 0 && error.is_some_and(|ts| before.contains(&ts))
     }
 
     /// A failed invalidation changed `wb_err` during the write, as far as one can know.

@@ -58,10 +58,19 @@ impl Judge {
     }
 
     fn pre(&self, case: &Case) -> Verdict {
-        match self.writeback_error(case) {
-            Some(why) => self.verdict(case, vec![why]),
-            None => self.verdict(case, self.whys(case)),
+        if let Some(why) = self.writeback_error(case) {
+            return self.verdict(case, vec![why]);
         }
+        let mut whys = self.whys(case);
+        let unexplained = whys.iter().all(|why| why.cause == Cause::Unknown);
+        let fires = self.facts.writeback_error_fires != Some(false);
+        if unexplained && fires && case.write_back_failed_before() {
+            whys = vec![Why::because(
+                Cause::WritebackError,
+                "write-back failed just before the write began, and nothing else explains it",
+            )];
+        }
+        self.verdict(case, whys)
     }
 
     /// The flush before the write failed: nothing was invalidated, nobody stood in the way.

@@ -192,6 +192,20 @@ fn a_write_back_error_during_the_write_is_told_apart() {
 }
 
 #[test]
+fn a_write_back_error_just_before_the_write_explains_only_what_nothing_else_does() {
+    let mut failure = failure(Phase::Pre, "ext4");
+    failure.wb_error_ns = Some(900);
+    let verdict = judge(&start(false), failure.clone(), vec![refusal(&["uptodate"])]);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::WritebackError, Confidence::Window)
+    );
+    let evidence = vec![refusal(&["dirty"]), Event::Dirtied(touched(1500, 21))];
+    let verdict = judge(&start(false), failure, evidence);
+    assert_eq!(verdict.cause, Cause::Redirtied);
+}
+
+#[test]
 fn a_lock_over_the_whole_write_is_exact() {
     let evidence = vec![
         refusal(&["uptodate", "private"]),

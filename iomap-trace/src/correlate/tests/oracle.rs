@@ -103,6 +103,18 @@ impl Known<'_> {
         if claims.is_empty() {
             claims.push(claim(Cause::Unknown, Confidence::None, None));
         }
+        // An error of the last millisecond before the write explains what nothing else does.
+        let just_before = failure.wb_error_ns.is_some_and(|ns| {
+            let begin = failure.ts_ns - failure.duration_ns;
+            failure.duration_ns > 0 && ns < begin && ns.saturating_add(1_000_000) >= begin
+        });
+        if failure.phase == Phase::Pre
+            && just_before
+            && self.start.facts.writeback_error_fires != Some(false)
+            && claims.iter().all(|c| c.cause == Cause::Unknown)
+        {
+            claims = vec![claim(Cause::WritebackError, Confidence::Window, None)];
+        }
         // The surest speaks, what was there all the time before what came back, what is known before
         // what is not; the first of equals.
         let rank = |c: &Claim| (c.confidence, c.came_back, c.cause == Cause::Unknown);
