@@ -76,7 +76,12 @@ fn watched(tree: u64) -> Result<u64, Fault> {
     if member!(tree, io_tree_owner as u8)? as u32 != setting!(io_tree_inode_io) {
         return Err(Fault);
     }
-    let mapping = inode::mapping_of_btrfs(member!(tree, io_tree_inode as u64)?)?;
+    let owner = member!(tree, io_tree_inode as u64)?;
+    let mapping = if setting!(io_tree_inode_is_vfs) == 1 {
+        inode::mapping_of(owner)?
+    } else {
+        inode::mapping_of_btrfs(owner)?
+    };
     if INODES.get_ptr(mapping).is_some() {
         Ok(mapping)
     } else {
@@ -190,6 +195,9 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     record.pos = start;
     record.len = state.len;
     record.ordered_flags = 0;
+    record.created_ns = 0;
+    record.creator_tid = 0;
+    record.unlocked_tid = tid;
     record.kind = HOLDER_EXTENT_LOCK;
     record.stack_len = state.stack_len as u32;
     record.stack = state.stack;
@@ -245,6 +253,9 @@ fn ordered_done(state: &OrderedState) -> Result<(), Fault> {
     record.pos = state.pos;
     record.len = state.len;
     record.ordered_flags = state.flags;
+    record.created_ns = 0;
+    record.creator_tid = 0;
+    record.unlocked_tid = state.worker.tid;
     record.kind = HOLDER_ORDERED_IO;
     record.stack_len = 0;
     record.stack = [0; LOCK_STACK];

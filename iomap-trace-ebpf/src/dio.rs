@@ -295,6 +295,9 @@ pub fn prepare(record: &mut FailureRecord, dio: &Dio, host: u64) {
     record.wb_err_begin = dio.wb_err;
     record.wb_err_now = 0;
     record.wb_error_ns = 0;
+    record.mapping = dio.mapping;
+    record.errno = 0;
+    record.pad = 0;
     record.current_tid = actor::tid();
     record.stack_len = 0;
     record.folios = 0;

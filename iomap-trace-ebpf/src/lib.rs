@@ -12,7 +12,7 @@ mod settings;
 pub use counter::{COUNTER_NAMES, Counter};
 pub use layout::{FIELDS, Field, LAYOUT_LEN, Layout, MISSING};
 pub use record::*;
-pub use settings::Settings;
+pub use settings::*;
 
 /// Changes with every change of a structure in this crate.
-pub const ABI_VERSION: u16 = 1;
+pub const ABI_VERSION: u16 = 2;

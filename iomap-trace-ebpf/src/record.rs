@@ -14,6 +14,10 @@ pub const LOCK_STACK: usize = 8;
 pub const RECORD_FAILURE: u16 = 1;
 /// Kind of a record: [`HolderRecord`].
 pub const RECORD_HOLDER: u16 = 2;
+/// Kind of a record: [`RefusalRecord`].
+pub const RECORD_REFUSAL: u16 = 3;
+/// At most this many refusals are sent for one invalidation.
+pub const MAX_REFUSALS: u32 = 32;
 
 /// Phase of a failure: the invalidation before submission.
 pub const PHASE_PRE: u32 = 1;
@@ -41,6 +45,11 @@ pub const FAULT_WALK_CUT: u32 = 1 << 4;
 pub const FAULT_WB_ERR: u32 = 1 << 5;
 /// A kernel read inside a folio failed.
 pub const FAULT_FOLIO: u32 = 1 << 6;
+
+/// The invalidation's own result was not seen: its return was missed, or it was not tried.
+pub const FAULT_RETURN_UNSEEN: u32 = 1 << 7;
+/// There were more refusals than [`MAX_REFUSALS`].
+pub const FAULT_REFUSALS_CUT: u32 = 1 << 8;
 
 /// [`FolioEntry::present`]: `added` is known.
 pub const FOLIO_ADDED: u32 = 1 << 0;
@@ -167,6 +176,8 @@ pub struct FailureRecord {
     pub wb_error_ns: u64,
     /// `mapping.flags` when the write began.
     pub mapping_flags: u64,
+    /// The page cache, as an address: refusals of the same one belong to this failure.
+    pub mapping: u64,
     /// `PHASE_*`.
     pub phase: u32,
     /// `FAULT_*` bits.
@@ -183,6 +194,10 @@ pub struct FailureRecord {
     pub folios: u32,
     /// Number of return addresses in `stack`.
     pub stack_len: u32,
+    /// What the invalidation returned, a negative errno; 0 when that was not seen.
+    pub errno: i32,
+    /// Zero.
+    pub pad: u32,
     /// Return addresses, innermost first.
     pub stack: [u64; MAX_STACK],
     /// The folios that were still there.
@@ -216,6 +231,12 @@ pub struct HolderRecord {
     pub len: u64,
     /// `btrfs_ordered_extent.flags`, raw; 0 for a plain lock.
     pub ordered_flags: u64,
+    /// When the ordered extent was made, 0 when that was not seen.
+    pub created_ns: u64,
+    /// Thread that made the ordered extent, 0 when that was not seen.
+    pub creator_tid: u32,
+    /// Thread that gave the lock up: not the one that took it when a read completes in a worker.
+    pub unlocked_tid: u32,
     /// `HOLDER_*`.
     pub kind: u32,
     /// Number of return addresses in `stack`.
@@ -224,13 +245,34 @@ pub struct HolderRecord {
     pub stack: [u64; LOCK_STACK],
 }
 
+/// A folio that the kernel would not release, seen inside the invalidation that asked for it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusalRecord {
+    /// Head.
+    pub head: Header,
+    /// When the release was refused.
+    pub ts_ns: u64,
+    /// When it was asked for; 0 when that was not seen.
+    pub entered_ns: u64,
+    /// The page cache, as an address.
+    pub mapping: u64,
+    /// Thread that asked.
+    pub tid: u32,
+    /// Zero.
+    pub pad: u32,
+    /// The folio as it was then, still locked.
+    pub folio: FolioEntry,
+}
+
 const _: () = {
     assert!(size_of::<Actor>() == 40 && offset_of!(Actor, syscall) == 36);
     assert!(size_of::<FolioEntry>() == 120 && offset_of!(FolioEntry, dirtied) == 80);
     assert!(size_of::<Header>() == 8);
     assert!(size_of::<Identity>() == 48 && offset_of!(Identity, fs) == 32);
-    assert!(offset_of!(FailureRecord, stack) == 192);
-    assert!(FailureRecord::HEAD_LEN == 320);
-    assert!(size_of::<FailureRecord>() == 320 + 120 * MAX_FOLIOS);
-    assert!(size_of::<HolderRecord>() == 216 && offset_of!(HolderRecord, stack) == 152);
+    assert!(offset_of!(FailureRecord, stack) == 208);
+    assert!(FailureRecord::HEAD_LEN == 336);
+    assert!(size_of::<FailureRecord>() == 336 + 120 * MAX_FOLIOS);
+    assert!(size_of::<HolderRecord>() == 232 && offset_of!(HolderRecord, stack) == 168);
+    assert!(size_of::<RefusalRecord>() == 160 && offset_of!(RefusalRecord, folio) == 40);
 };

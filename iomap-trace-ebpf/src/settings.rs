@@ -31,9 +31,23 @@ pub struct Settings {
     pub pg_head: u32,
     /// 1 when `btrfs_ordered_extent.inode` is a `struct inode *` (before 6.7), else 0.
     pub ordered_inode_is_vfs: u32,
+    /// 1 when `extent_io_tree`'s inode is a `struct inode *` (before 6.2), else 0.
+    pub io_tree_inode_is_vfs: u32,
+    /// 1 when an extent lock may be given up by another task than the one that took it (direct
+    /// and buffered reads before 6.12), else 0.
+    pub foreign_unlocks: u32,
+    /// `PLAN_*`: which programs are attached beside the tracepoints.
+    pub plan: u32,
     /// 1 to collect kernel stacks of failures.
     pub stacks: u32,
 }
+
+/// [`Settings::plan`]: nothing but tracepoints, so that results of invalidations are inferred.
+pub const PLAN_TRACEPOINT: u32 = 0;
+/// [`Settings::plan`]: fentry and fexit see the functions themselves.
+pub const PLAN_FEXIT: u32 = 1;
+/// [`Settings::plan`]: kprobes and kretprobes do, and a return can be missed.
+pub const PLAN_KPROBE: u32 = 2;
 
 impl Settings {
     /// Nothing known, nothing filtered.
@@ -50,9 +64,12 @@ impl Settings {
         io_tree_inode_io: 0,
         pg_head: 0,
         ordered_inode_is_vfs: 0,
+        io_tree_inode_is_vfs: 0,
+        foreign_unlocks: 0,
+        plan: PLAN_TRACEPOINT,
         stacks: 0,
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 88);
-const _: () = assert!(core::mem::offset_of!(Settings, stacks) == 84);
+const _: () = assert!(size_of::<Settings>() == 104);
+const _: () = assert!(core::mem::offset_of!(Settings, stacks) == 96);

@@ -1,9 +1,10 @@
 //! Records of the programs to events of the log.
 
 use iomap_trace_ebpf::{
-    FAULT_FOLIO, FAULT_IDENTITY, FAULT_NO_BEGIN, FAULT_ROOT, FAULT_WALK, FAULT_WALK_CUT,
-    FAULT_WB_ERR, FOLIO_ADDED, FOLIO_BUFFERS, FOLIO_DIRTIED, FOLIO_PRIVATE, FailureRecord,
-    FolioEntry, HOLDER_ORDERED_IO, HolderRecord, Identity, MAX_STACK, PHASE_MAP, PHASE_POST,
+    FAULT_FOLIO, FAULT_IDENTITY, FAULT_NO_BEGIN, FAULT_REFUSALS_CUT, FAULT_RETURN_UNSEEN,
+    FAULT_ROOT, FAULT_WALK, FAULT_WALK_CUT, FAULT_WB_ERR, FOLIO_ADDED, FOLIO_BUFFERS,
+    FOLIO_DIRTIED, FOLIO_PRIVATE, FailureRecord, FolioEntry, HOLDER_ORDERED_IO, HolderRecord,
+    Identity, MAX_STACK, PHASE_MAP, PHASE_POST,
 };
 use std::rc::Rc;
 
@@ -65,6 +66,7 @@ impl Converter {
         match record {
             Decoded::Failure(record) => self.failure(record),
             Decoded::Holder(record) => vec![self.holder(record)],
+            Decoded::Refusal(_) => Vec::new(),
         }
     }
 
@@ -131,7 +133,7 @@ impl Converter {
             pos: record.pos,
             len: record.len,
             size: record.size,
-            errno: None,
+            errno: (record.errno != 0).then_some(record.errno),
             wb_err_begin: record.wb_err_begin,
             wb_err_now: record.wb_err_now,
             wb_error_ns: (record.wb_error_ns != 0).then_some(record.wb_error_ns),
@@ -157,6 +159,7 @@ impl Converter {
         Refusal {
             failure,
             ts_ns,
+            entered_ns: None,
             index: folio.index,
             pages: folio.pages,
             folio_flags,
@@ -189,6 +192,10 @@ impl Converter {
             pid: record.holder.tgid,
             tid: record.holder.tid,
             comm: text(&record.holder.comm),
+            unlocked_by: Some(record.unlocked_tid)
+                .filter(|tid| *tid != 0 && *tid != record.holder.tid),
+            created_ns: known(record.created_ns),
+            created_by: Some(record.creator_tid).filter(|tid| *tid != 0),
             function: locker(&stack),
             ordered_flags: FlagNames::of(&self.flags.ordered, record.ordered_flags),
             stack: if self.stacks { stack } else { Vec::new() },
@@ -258,6 +265,8 @@ fn fault_names(faults: u32) -> Vec<String> {
         (FAULT_WALK_CUT, "walk-cut"),
         (FAULT_WB_ERR, "wb-err"),
         (FAULT_FOLIO, "folio"),
+        (FAULT_RETURN_UNSEEN, "return-unseen"),
+        (FAULT_REFUSALS_CUT, "refusals-cut"),
     ];
     NAMES
         .iter()

@@ -2,7 +2,7 @@
 
 use iomap_trace_ebpf::{
     ABI_VERSION, FailureRecord, FolioEntry, Header, HolderRecord, MAX_FOLIOS, RECORD_FAILURE,
-    RECORD_HOLDER,
+    RECORD_HOLDER, RECORD_REFUSAL, RefusalRecord,
 };
 use std::fmt;
 
@@ -13,6 +13,8 @@ pub enum Decoded {
     Failure(Box<FailureRecord>),
     /// A holder.
     Holder(Box<HolderRecord>),
+    /// A folio that was refused.
+    Refusal(Box<RefusalRecord>),
 }
 
 /// Bytes that are not a record of this ABI.
@@ -53,6 +55,8 @@ unsafe impl Plain for Header {}
 unsafe impl Plain for FailureRecord {}
 // SAFETY: integers and arrays of integers only.
 unsafe impl Plain for HolderRecord {}
+// SAFETY: integers and structures of integers only.
+unsafe impl Plain for RefusalRecord {}
 
 /// A value from the front of `bytes`; what is missing behind them is zero.
 fn copied<T: Plain>(bytes: &[u8]) -> Box<T> {
@@ -84,6 +88,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let needed = match head.kind {
         RECORD_FAILURE => FailureRecord::HEAD_LEN,
         RECORD_HOLDER => size_of::<HolderRecord>(),
+        RECORD_REFUSAL => size_of::<RefusalRecord>(),
         kind => return Err(DecodeError::Kind(kind)),
     };
     if bytes.len() < needed || bytes.len() < head.len as usize {
@@ -91,6 +96,9 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     }
     if head.kind == RECORD_HOLDER {
         return Ok(Decoded::Holder(copied(bytes)));
+    }
+    if head.kind == RECORD_REFUSAL {
+        return Ok(Decoded::Refusal(copied(bytes)));
     }
     let record = copied::<FailureRecord>(bytes);
     let folios = record.folios as usize;
@@ -138,7 +146,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(mut bytes: Vec<u8>, kind in 0u16..4) {
+        fn any_bytes_are_survived(mut bytes: Vec<u8>, kind in 0u16..5) {
             if bytes.len() >= 4 {
                 bytes[..2].copy_from_slice(&ABI_VERSION.to_le_bytes());
                 bytes[2..4].copy_from_slice(&kind.to_le_bytes());

@@ -101,12 +101,13 @@ prop_compose! {
     pub(crate) fn refusal()(
         failure: u64,
         ts_ns: u64,
+        entered_ns: Option<u64>,
         index: u64,
         pages: u32,
         folio_flags in words(),
         buffers in option::of((words(), any::<u32>()).prop_map(|(state, busy)| Buffers { state, busy })),
     ) -> Refusal {
-        Refusal { failure, ts_ns, index, pages, folio_flags, buffers }
+        Refusal { failure, ts_ns, entered_ns, index, pages, folio_flags, buffers }
     }
 }
 
@@ -130,12 +131,13 @@ prop_compose! {
         (pos, len) in any::<(u64, u64)>(),
         (start_ns, locked_ns, unlocked_ns, end_ns) in any::<(u64, Option<u64>, Option<u64>, u64)>(),
         (pid, tid, comm) in task(),
+        (unlocked_by, created_ns, created_by) in any::<(Option<u32>, Option<u64>, Option<u32>)>(),
         function in option::of(word()),
         (ordered_flags, stack) in (words(), words()),
     ) -> Holder {
         Holder {
             id, kind, dev, ino, root, pos, len, start_ns, locked_ns, unlocked_ns, end_ns, pid, tid,
-            comm, function, ordered_flags, stack,
+            comm, unlocked_by, created_ns, created_by, function, ordered_flags, stack,
         }
     }
 }

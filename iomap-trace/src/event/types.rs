@@ -113,7 +113,8 @@ pub struct Failure {
     /// Number of `cached` records that follow.
     pub cached: u32,
     /// What could not be read, and what was special: `no-begin`, `identity`, `root`, `walk`,
-    /// `walk-cut`, `wb-err`, `folio`, `atomic`, `eio-before`, `path-escaped`, `unlinked`.
+    /// `walk-cut`, `wb-err`, `folio`, `atomic`, `eio-before`, `path-escaped`, `unlinked`,
+    /// `return-unseen` (the plan sees results, but not this one), `refusals-cut`.
     pub flags: Vec<String>,
     /// Kernel stack, innermost first, `function+0xoffset`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -134,8 +135,12 @@ pub struct Buffers {
 pub struct Refusal {
     /// [`Failure::id`].
     pub failure: u64,
-    /// When it was looked at.
+    /// When it was looked at; with [`Refusal::entered_ns`], when its release was refused.
     pub ts_ns: u64,
+    /// When the kernel was asked to release it, if that was seen: the refusal was decided between
+    /// this moment and `ts_ns`. Absent for a folio that a walk of the page cache found afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered_ns: Option<u64>,
     /// Index in pages.
     pub index: u64,
     /// Number of pages.
@@ -228,6 +233,15 @@ pub struct Holder {
     pub tid: u32,
     /// Command name.
     pub comm: String,
+    /// Thread that gave the lock up, where it is not the one that took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlocked_by: Option<u32>,
+    /// When the ordered extent was made, if that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_ns: Option<u64>,
+    /// Thread that made the ordered extent: the one that forced the write-back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<u32>,
     /// Kernel function that took the lock, if its caller could be named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,

@@ -14,6 +14,10 @@ pub struct Constants {
     pub pg_head: Option<u32>,
     /// `btrfs_ordered_extent.inode` is a `struct inode *` (before 6.7), not a `btrfs_inode *`.
     pub ordered_inode_is_vfs: Option<bool>,
+    /// `extent_io_tree`'s inode is a `struct inode *` (before 6.2), not a `btrfs_inode *`.
+    pub io_tree_inode_is_vfs: Option<bool>,
+    /// A read may give its extent lock up in another task (before 6.12).
+    pub foreign_unlocks: Option<bool>,
 }
 
 /// Looks the constants up.
@@ -29,6 +33,8 @@ pub fn read(types: &Types) -> Constants {
             Some("btrfs_inode") => Some(false),
             _ => None,
         },
+        io_tree_inode_is_vfs: None,
+        foreign_unlocks: None,
     }
 }
 

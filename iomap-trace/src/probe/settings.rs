@@ -83,6 +83,9 @@ pub fn resolve(kernel: &Kernel, filters: &Filters, stacks: bool) -> Resolved {
         // A bit that no folio has: then each counts as one page.
         pg_head: constants.pg_head.unwrap_or(63),
         ordered_inode_is_vfs: u32::from(constants.ordered_inode_is_vfs == Some(true)),
+        io_tree_inode_is_vfs: u32::from(constants.io_tree_inode_is_vfs == Some(true)),
+        foreign_unlocks: u32::from(constants.foreign_unlocks == Some(true)),
+        plan: iomap_trace_ebpf::PLAN_TRACEPOINT,
         stacks: u32::from(stacks),
     };
     Resolved {

@@ -89,6 +89,7 @@ pub fn failure(id: u64, phase: Phase) -> Vec<Event> {
         Event::Refusal(Refusal {
             failure: id,
             ts_ns,
+            entered_ns: None,
             index,
             pages: 1,
             folio_flags: vec!["uptodate".into(), "dirty".into()],

@@ -77,6 +77,7 @@ fn refusal(flags: &[&str]) -> Event {
     Event::Refusal(Refusal {
         failure: 1,
         ts_ns: 2000,
+        entered_ns: None,
         index: 256,
         pages: 1,
         folio_flags,
@@ -115,6 +116,9 @@ fn holder(kind: HolderKind, locked: u64, unlocked: u64, tid: u32) -> Event {
         pid: 30,
         tid,
         comm: "fiemap".into(),
+        unlocked_by: None,
+        created_ns: None,
+        created_by: None,
         function: Some("extent_fiemap".into()),
         ordered_flags: vec![],
         stack: vec![],

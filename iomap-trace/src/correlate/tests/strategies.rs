@@ -196,7 +196,7 @@ prop_compose! {
                 folio_flags.push("checked".to_owned());
             }
             told.refusals.push(Refusal {
-                failure: 0, ts_ns: place.ns + end, index, pages, folio_flags,
+                failure: 0, ts_ns: place.ns + end, entered_ns: None, index, pages, folio_flags,
                 buffers: buffers.map(|(_, buffers)| buffers),
             });
         }
@@ -224,7 +224,8 @@ prop_compose! {
             locked_ns: locked.then_some(place.ns + times[1]),
             unlocked_ns: unlocked.then_some(place.ns + times[2]),
             end_ns: place.ns + times[3],
-            pid: 30, tid, comm: "holder".into(), function, ordered_flags: vec![], stack: vec![],
+            pid: 30, tid, comm: "holder".into(), unlocked_by: None,
+            created_ns: None, created_by: None, function, ordered_flags: vec![], stack: vec![],
         }
     }
 }
