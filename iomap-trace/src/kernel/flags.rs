@@ -3,26 +3,34 @@
 use std::collections::BTreeMap;
 
 use super::btf::Types;
+use super::btrfs::Build;
 use crate::event::FlagNames;
 
 /// Page flags whose first spelling says less than another one of the same bit.
 const BETTER: &[(&str, &str)] = &[("owner_priv_1", "checked")];
 
-/// Reads the names from the kernel's enums; what is not there stays empty.
-pub fn read(types: &Types) -> FlagNames {
+/// Reads the names from the kernel's enums, those of btrfs from the table where there is none;
+/// what is not there stays empty.
+pub fn read(types: &Types, build: Option<&Build>) -> FlagNames {
     let mut buffer = bits(&types.enumerators_of("bh_state_bits"), "BH_", lower);
     // The bits from BH_PrivateStart on belong to the filesystem: jbd2 on ext4 and ocfs2.
     for (bit, name) in bits(&types.enumerators_of("jbd_state_bits"), "BH_", lower) {
         buffer.entry(bit).or_insert(name);
     }
+    let mut ordered = bits(
+        &types.enum_with("BTRFS_ORDERED_NOCOW"),
+        "BTRFS_ORDERED_",
+        |name| lower(name).replace('_', "-"),
+    );
+    if let Some(build) = build {
+        for (bit, name) in build.ordered_flags {
+            ordered.entry(*bit).or_insert_with(|| (*name).to_owned());
+        }
+    }
     FlagNames {
         folio: folio(&types.enumerators_of("pageflags")),
         buffer,
-        ordered: bits(
-            &types.enum_with("BTRFS_ORDERED_NOCOW"),
-            "BTRFS_ORDERED_",
-            |name| lower(name).replace('_', "-"),
-        ),
+        ordered,
     }
 }
 
@@ -94,7 +102,7 @@ mod tests {
             println!("skipped: this kernel has no type information");
             return;
         };
-        let names = read(&types);
+        let names = read(&types, None);
         assert!(names.folio.values().any(|n| n == "dirty"));
         assert_eq!(names.buffer[&1], "dirty");
         if types.has_struct("btrfs_ordered_extent") {

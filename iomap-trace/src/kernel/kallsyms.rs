@@ -129,9 +129,20 @@ impl Symbols {
             .filter(move |symbol| symbol.name == name)
     }
 
-    /// The function `name`, or the compiler's clone of it (`.isra.0`, `.constprop.0`). An error
-    /// when there is none, or more than one, or the address is hidden; it says which.
+    /// [`Symbols::function_with_suffix`] with an address; an error too when that is hidden.
     pub fn function(&self, name: &str) -> Result<Symbol<'_>, String> {
+        let symbol = self.function_with_suffix(name)?;
+        if symbol.address == 0 {
+            let why = format!("`{name}` exists, but addresses cannot be read: {HIDDEN}");
+            return Err(why);
+        }
+        Ok(symbol)
+    }
+
+    /// The function `name`, or the compiler's clone of the whole of it (`.isra.0`,
+    /// `.constprop.0`), never a piece (`.cold`, `.part.0`). An error when there is none, or more
+    /// than one; it says which.
+    pub fn function_with_suffix(&self, name: &str) -> Result<Symbol<'_>, String> {
         let mut found: Vec<_> = self.exact(name).collect();
         if found.is_empty() {
             let clone = |s: &Symbol<'_>| s.name.strip_prefix(name).is_some_and(is_clone_suffix);
@@ -140,11 +151,17 @@ impl Symbols {
         match found[..] {
             [] if self.is_empty() => Err(EMPTY.to_owned()),
             [] => Err(format!("no function `{name}`")),
-            [only] if only.address == 0 => Err(format!(
-                "`{name}` exists, but addresses cannot be read: {HIDDEN}"
-            )),
             [only] => Ok(only),
-            _ => Err(format!("{} functions are called `{name}`", found.len())),
+            [first, ..] if found.iter().all(|s| s.name == first.name) => Err(format!(
+                "{} functions are called `{}`",
+                found.len(),
+                first.name
+            )),
+            _ => {
+                let names: Vec<_> = found.iter().map(|s| s.name).collect();
+                let names = names.join(", ");
+                Err(format!("`{name}` has several clones: {names}"))
+            }
         }
     }
 

@@ -12,6 +12,11 @@ ffffffff81000400 t twice
 ffffffff81000500 t twice
 ffffffff82000000 D __tracepoint_iomap_dio_rw_begin
 ffffffff82000100 D some_data
+ffffffff81000600 t split.constprop.0
+ffffffff81000700 t split.constprop.1
+ffffffff81000800 t split.isra.0.cold
+ffffffff81000900 t whole
+ffffffff81000a00 t whole.isra.0
 ffffffffc0000010 t finish_ordered_fn\t[btrfs]
 nonsense
 zz T bad
@@ -20,7 +25,7 @@ zz T bad
 #[test]
 fn names_to_addresses() {
     let s = Symbols::parse(TEXT.as_bytes());
-    assert_eq!(s.len(), 10);
+    assert_eq!(s.len(), 15);
     let address = |name| s.function(name).map(|f| f.address);
     assert_eq!(
         address("btrfs_finish_ordered_io"),
@@ -40,6 +45,22 @@ fn names_to_addresses() {
     assert_eq!(s.has_tracepoint("iomap_dio_rw_begin"), Some(true));
     assert_eq!(s.has_tracepoint("other"), Some(false));
     assert_eq!(Symbols::parse(b"0 T x\n").has_tracepoint("other"), None);
+}
+
+#[test]
+fn a_clone_stands_for_its_function() {
+    let s = Symbols::parse(TEXT.as_bytes());
+    let name = |of| s.function_with_suffix(of).map(|f| f.name);
+    assert_eq!(
+        name("btrfs_finish_ordered_io"),
+        Ok("btrfs_finish_ordered_io.isra.0")
+    );
+    assert_eq!(name("drop_buffers"), Ok("drop_buffers.constprop.0.isra.12"));
+    assert_eq!(name("whole"), Ok("whole"));
+    let why = "`split` has several clones: split.constprop.0, split.constprop.1";
+    assert_eq!(name("split"), Err(why.to_owned()));
+    assert_eq!(name("piece"), Err("no function `piece`".to_owned()));
+    assert_eq!(name("drop"), Err("no function `drop`".to_owned()));
 }
 
 #[test]
@@ -64,6 +85,7 @@ fn hidden_addresses_are_a_reason() {
             .unwrap_err()
             .contains("kptr_restrict")
     );
+    assert_eq!(s.function_with_suffix("schedule").unwrap().address, 0);
     assert_eq!(s.symbolise(0x10), "0x10");
     assert_eq!(Symbols::parse(b"").function("x").unwrap_err(), EMPTY);
 }

@@ -1,6 +1,7 @@
 //! What the running kernel offers: types, symbols, tracefs, privileges, mounts. Only read.
 
 pub mod btf;
+pub mod btrfs;
 pub mod constants;
 pub mod facts;
 pub mod filesystems;
@@ -43,6 +44,8 @@ pub struct Kernel {
     pub types: Result<Types, NoBtf>,
     /// tracefs, or why it cannot be used.
     pub tracefs: Result<Tracefs, String>,
+    /// Where the layout of btrfs comes from.
+    pub btrfs: btrfs::Source,
     /// Offsets for the programs.
     pub layout: Resolved,
     /// Constants for the programs.
@@ -68,17 +71,30 @@ impl Kernel {
         };
         let types = Types::load(roots);
         let known = types.as_ref().ok();
+        let info = system::kernel_info();
+        let btrfs = match &types {
+            Ok(types) => {
+                let loaded = has_filesystem(roots, "btrfs");
+                btrfs::find(types, &info, roots, tracefs.as_ref().ok(), loaded)
+            }
+            Err(e) => btrfs::Source::Unknown(format!("no type information ({e})")),
+        };
         let mut kernel = Self {
-            info: system::kernel_info(),
             page_size: system::page_size(),
             boot_id: system::boot_id(roots),
             privileges: Privileges::read(roots),
             layout: match &types {
-                Ok(types) => layout::resolve(types),
+                Ok(types) => layout::resolve(types, &btrfs),
                 Err(e) => Resolved::unknown(&format!("no type information ({e})")),
             },
-            constants: known.map(constants::read).unwrap_or_default(),
-            flags: known.map(flags::read).unwrap_or_default(),
+            constants: known
+                .map(|types| constants::read(types, btrfs.build()))
+                .unwrap_or_default(),
+            flags: known
+                .map(|types| flags::read(types, btrfs.build()))
+                .unwrap_or_default(),
+            info,
+            btrfs,
             mounts: mounts::disks(&lines.unwrap_or_default()),
             types,
             tracefs,
@@ -86,7 +102,8 @@ impl Kernel {
             roots: roots.clone(),
             symbols: OnceLock::new(),
         };
-        kernel.facts = facts::read(kernel.types.as_ref().ok(), |name| {
+        let types = kernel.types.as_ref().ok();
+        kernel.facts = facts::read(types, kernel.btrfs.build(), |name| {
             kernel.tracepoint_exists(name)
         });
         kernel
@@ -132,10 +149,21 @@ impl Kernel {
         constants::pt_regs_at(&self.info.arch, types, self.symbols().ok()?)
     }
 
+    /// Whether the kernel, or a module that is loaded, has a function of exactly this name in its
+    /// symbols; `None` when they cannot be read.
+    pub fn has_function(&self, name: &str) -> Option<bool> {
+        let symbols = self.symbols().ok()?;
+        (!symbols.is_empty()).then(|| symbols.has(name))
+    }
+
+    /// The build whose table gave the layout of btrfs; `None` when types did, or nothing.
+    pub fn table(&self) -> Option<String> {
+        self.btrfs.build().map(btrfs::Build::name)
+    }
+
     /// Whether a filesystem type is registered; `None` when procfs does not tell.
     pub fn has_filesystem(&self, fs: &str) -> Option<bool> {
-        let list = self.roots.proc_text("filesystems")?;
-        Some(list.lines().any(|l| l.split('\t').next_back() == Some(fs)))
+        has_filesystem(&self.roots, fs)
     }
 
     /// Numbers of the release, for notes only: nothing is decided by them.
@@ -147,4 +175,9 @@ impl Kernel {
     pub fn notes(&self) -> Vec<String> {
         notes::notes(self)
     }
+}
+
+fn has_filesystem(roots: &Roots, fs: &str) -> Option<bool> {
+    let list = roots.proc_text("filesystems")?;
+    Some(list.lines().any(|l| l.split('\t').next_back() == Some(fs)))
 }
