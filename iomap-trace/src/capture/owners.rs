@@ -80,25 +80,36 @@ fn links_to(path: &Path, key: Key) -> Option<u32> {
 /// A descriptor of the process that leads to the inode, or a mapping of it (a file that is only
 /// registered with io_uring has neither).
 pub fn of_process(pid: u32, key: Key) -> Option<Descriptor> {
+    links_of(pid)
+        .find(|link| links_to(link, key).is_some())
+        .map(Descriptor::Link)
+}
+
+/// Links in procfs to what a process has open, and then to what it has mapped.
+pub fn links_of(pid: u32) -> impl Iterator<Item = PathBuf> {
     let process = PathBuf::from(format!("/proc/{pid}"));
-    ["fd", "map_files"].iter().find_map(|dir| {
+    let links = ["fd", "map_files"].into_iter().filter_map(move |dir| {
         let links = read_dir(process.join(dir)).ok()?;
-        links
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .find(|link| links_to(link, key).is_some())
-            .map(Descriptor::Link)
-    })
+        Some(links.filter_map(|entry| Some(entry.ok()?.path())))
+    });
+    links.flatten()
 }
 
 /// A loop device over the inode: its worker has no descriptors.
 pub fn loop_device(key: Key) -> Option<Descriptor> {
-    read_dir("/sys/block")
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path().join("loop/backing_file")))
-        .find(|attribute| {
-            backing_file(attribute).is_some_and(|path| links_to(&path, key).is_some())
-        })
-        .map(Descriptor::Loop)
+    backing_files()
+        .find(|(_, path)| links_to(path, key).is_some())
+        .map(|(attribute, _)| Descriptor::Loop(attribute))
+}
+
+/// Files of loop devices: the attribute that has the path, and the path.
+pub fn backing_files() -> impl Iterator<Item = (PathBuf, PathBuf)> {
+    let devices = read_dir("/sys/block").into_iter().flatten();
+    devices.filter_map(|entry| {
+        let attribute = entry.ok()?.path().join("loop/backing_file");
+        let file = backing_file(&attribute)?;
+        Some((attribute, file))
+    })
 }
 
 /// Path of a loop device's file; a line break ends the attribute.

@@ -5,6 +5,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::owners::{Descriptor, Found, Key, any_process, loop_device, of_process};
+use super::subvolume;
+
+/// `BTRFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
+const BTRFS: u64 = 0x9123_683e;
 
 /// How long an inode without a path is not looked for again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -28,13 +32,19 @@ struct Known {
 #[derive(Debug, Default)]
 pub struct Paths {
     known: HashMap<Key, Known>,
+    /// `stat` devices where the programs could not read them, by writer and by the inode on the
+    /// device of its super block; and when they were looked for.
+    devices: HashMap<(u32, Key), (Option<u32>, Instant)>,
 }
 
 impl Paths {
     /// The present path of an inode that process `pid` writes, or the last one known.
     pub fn find(&mut self, pid: u32, inode: &Identity) -> Found {
+        let Some(dev) = self.stat_dev(pid, inode) else {
+            return Found::default();
+        };
         let key = Key {
-            dev: inode.stat_dev,
+            dev,
             ino: inode.ino,
         };
         let known = self.known.get_mut(&key);
@@ -48,6 +58,33 @@ impl Paths {
             }
         }
         self.look(pid, key)
+    }
+
+    /// The device that `stat` gives. On btrfs it is the subvolume's; where that could not be read,
+    /// what the writer has open tells, or told while it was open.
+    fn stat_dev(&mut self, pid: u32, inode: &Identity) -> Option<u32> {
+        if inode.magic != BTRFS || inode.root != 0 {
+            return Some(inode.stat_dev);
+        }
+        let key = Key {
+            dev: inode.dev,
+            ino: inode.ino,
+        };
+        let before = self.devices.get(&(pid, key)).copied();
+        if let Some((dev, _)) = before.filter(|(_, when)| when.elapsed() < RETRY) {
+            return dev;
+        }
+        let dev = match subvolume::stat_devs(pid, key.dev, key.ino)[..] {
+            [only] => Some(only),
+            [] => before.and_then(|(dev, _)| dev),
+            // Any of them may be the one.
+            _ => None,
+        };
+        if self.devices.len() >= CAPACITY {
+            self.devices.clear();
+        }
+        self.devices.insert((pid, key), (dev, Instant::now()));
+        dev
     }
 
     fn look(&mut self, pid: u32, key: Key) -> Found {
@@ -68,5 +105,39 @@ impl Paths {
         };
         self.known.insert(key, known);
         last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::mountinfo;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn an_inode_whose_subvolume_is_not_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let file = std::fs::File::create(&path).unwrap();
+        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap());
+        let mount = mountinfo::over(&mounts, dir.path()).unwrap();
+        let mut inode = Identity {
+            ino: file.metadata().unwrap().ino(),
+            root: 0,
+            dev: mount.dev.to_kernel(),
+            stat_dev: mount.dev.to_kernel(),
+            magic: BTRFS,
+            fs: [0; 16],
+        };
+        let us = std::process::id();
+        let mut paths = Paths::default();
+        assert_eq!(paths.find(us, &inode).path.as_deref(), path.to_str());
+        let other = dir.path().join("other");
+        std::fs::rename(&path, &other).unwrap();
+        assert_eq!(paths.find(us, &inode).path.as_deref(), other.to_str());
+        drop(file);
+        assert_eq!(paths.find(us, &inode).path.as_deref(), other.to_str());
+        inode.dev ^= 1;
+        assert_eq!(paths.find(us, &inode), Found::default());
     }
 }

@@ -1,4 +1,5 @@
-//! What this kernel will and will not show, one sentence each, with the evidence.
+//! What this kernel will and will not show, one sentence each, with the evidence. What depends on
+//! the plan says so: the notes are the kernel's, whichever plan is taken.
 
 use super::Kernel;
 
@@ -7,15 +8,15 @@ pub fn notes(kernel: &Kernel) -> Vec<String> {
     let mut notes = Vec::new();
     notes.push(post(kernel));
     notes.push(
-        "writes through generic_file_direct_write (fuse, vfat, block devices) are not seen by \
-         the tracepoint plan"
+        "with tracepoints alone, writes through generic_file_direct_write (fuse, vfat, block \
+         devices) are not seen"
             .to_owned(),
     );
     notes.push(writeback(kernel));
     if kernel.page_size != 4096 {
         notes.push(format!(
-            "pages have {} bytes here: the page cache is only walked on kernels with 4096, so no \
-             refused folio is seen, and post failures by wb_err alone",
+            "pages have {} bytes here: the page cache is only walked on kernels with 4096, so with \
+             tracepoints alone no refused folio is seen, and post failures by wb_err only",
             kernel.page_size
         ));
     }
@@ -25,6 +26,11 @@ pub fn notes(kernel: &Kernel) -> Vec<String> {
                 .to_owned(),
         );
     } else {
+        if let Some(build) = kernel.table() {
+            notes.push(format!(
+                "btrfs offsets: table of {build}, since its modules have no type information"
+            ));
+        }
         notes.push(ordered(kernel));
         notes.extend(checksums(kernel));
         notes.extend(profiles(kernel));
@@ -41,11 +47,12 @@ pub fn notes(kernel: &Kernel) -> Vec<String> {
 
 fn post(kernel: &Kernel) -> String {
     match kernel.facts.writeback_error_fires {
-        Some(false) => "post failures are not seen here: they have no tracepoint, and neither \
-            has the completion of a direct write (iomap_dio_complete came with 6.5)"
+        Some(false) => "with tracepoints alone, post failures are not seen here: they have no \
+            tracepoint, and neither has the completion of a direct write (iomap_dio_complete came \
+            with 6.5)"
             .to_owned(),
-        _ => "post failures have no tracepoint: they are inferred from folios left in the page \
-            cache after the write, and from wb_err"
+        _ => "with tracepoints alone, post failures are inferred from folios left in the page \
+            cache after the write, and from wb_err: they have no tracepoint"
             .to_owned(),
     }
 }
@@ -55,8 +62,8 @@ fn writeback(kernel: &Kernel) -> String {
         Some(true) => "a failed write-back fires iomap_dio_invalidate_fail as well \
             (iomap_dio_rw_begin exists, since 6.5): it is reported as writeback-error"
             .to_owned(),
-        Some(false) => "iomap_dio_rw_begin and iomap_dio_complete do not exist (before 6.5): \
-            writers and outcomes of a direct write cannot be followed by tracepoints"
+        Some(false) => "with tracepoints alone, writers and outcomes of a direct write cannot be \
+            followed here: iomap_dio_rw_begin and iomap_dio_complete do not exist (before 6.5)"
             .to_owned(),
         None => "whether a failed write-back fires iomap_dio_invalidate_fail is not known: \
             neither types nor symbols could be read"
