@@ -1,25 +1,28 @@
-//! btrfs: intervals of extent locks and of ordered-I/O completion, on inodes with direct writes.
+//! btrfs: intervals in which a task holds a range of an extent io tree, on inodes with direct writes.
 //!
-//! An interval is sent when its inode failed meanwhile. Otherwise it is kept for a while, and sent
-//! when a write that had begun before its end fails.
+//! `btrfs_set_extent_bit` fires at an attempt to lock, before it succeeds. A blocked attempt is
+//! repeated after the wait: from the start, when what it had locked at the front was given back
+//! (since 6.1), or from where it was blocked, when that is kept (5.10). `btrfs_clear_extent_bit`
+//! fires just before a range is unlocked, which can be a part of what was locked. Before 6.12 a
+//! read's lock is given up by the task that completes the read.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_get_stack;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use iomap_trace_ebpf::{
-    Counter, FailureRecord, HOLDER_EXTENT_LOCK, HOLDER_ORDERED_IO, Header, HolderRecord,
-    LOCK_STACK, RECORD_HOLDER,
-};
+use iomap_trace_ebpf::{Counter, HOLDER_EXTENT_LOCK, LOCK_STACK};
 
 use crate::maps::{
-    FAILED_SLOTS, HOLDER, HolderScratch, INODES, LOCKS, LockKey, LockState, ORDERED, OrderedState,
-    RECENT, RECENT_SLOTS, RecentKey,
+    ATTEMPTS, Attempt, HOLDER, HolderScratch, INODES, LOCKED_AT, LOCKS, LockKey, LockPlace,
+    LockState,
 };
-use crate::read::{Fault, count, member, offset, setting};
-use crate::{actor, dio, emit, inode};
+use crate::read::{Fault, count, member, setting};
+use crate::{actor, holder, inode, ordered};
 
-/// `btrfs_set_extent_bit(tree, start, len, bits)`: an attempt to lock, before it succeeds.
+/// Parts of one unlocked range: locked one after the other, or by different tasks.
+const MAX_PARTS: u32 = 4;
+
+/// `btrfs_set_extent_bit(tree, start, len, bits)`.
 #[raw_tracepoint]
 pub fn extent_lock(ctx: RawTracePointContext) -> i32 {
     let bits: u64 = ctx.arg::<u32>(3) as u64;
@@ -30,7 +33,7 @@ pub fn extent_lock(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// `btrfs_clear_extent_bit(tree, start, len, bits)`, just before the range is unlocked.
+/// `btrfs_clear_extent_bit(tree, start, len, bits)`.
 #[raw_tracepoint]
 pub fn extent_unlock(ctx: RawTracePointContext) -> i32 {
     let bits: u64 = ctx.arg::<u32>(3) as u64;
@@ -38,35 +41,6 @@ pub fn extent_unlock(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     let _ = unlock(&ctx);
-    0
-}
-
-/// `btrfs_work_sched(work)`, just before `work->func(work)`.
-#[raw_tracepoint]
-pub fn work_begin(ctx: RawTracePointContext) -> i32 {
-    let work: u64 = ctx.arg(0);
-    let function = setting!(finish_ordered_fn);
-    if function == 0 || member!(work, btrfs_work_func as u64).unwrap_or(0) != function {
-        return 0;
-    }
-    let _ = ordered(&ctx, work);
-    0
-}
-
-/// `btrfs_all_work_done(fs_info, wtag)`, just after it.
-#[raw_tracepoint]
-pub fn work_end(ctx: RawTracePointContext) -> i32 {
-    let work: u64 = ctx.arg(1);
-    let tid = actor::tid();
-    let Some(state) = ORDERED.get_ptr(tid) else {
-        return 0;
-    };
-    // SAFETY: this entry is only written by this task.
-    let state = unsafe { *state };
-    let _ = ORDERED.remove(tid);
-    if state.work == work {
-        let _ = ordered_done(&state);
-    }
     0
 }
 
@@ -96,20 +70,41 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let len: u64 = ctx.arg(2);
     let mapping = watched(tree)?;
     let now = actor::now();
-    let tid = actor::tid();
-    if let Some(state) = ORDERED.get_ptr_mut(tid) {
-        // SAFETY: this entry is only written by this task.
-        let state = unsafe { &mut *state };
-        if state.mapping == mapping && state.unlocked_ns == 0 {
-            state.locked_ns = now;
-            return Ok(());
-        }
+    if ordered::locks(mapping, now) {
+        return Ok(());
     }
+    let tid = actor::tid();
     let key = LockKey {
         tree,
         start,
         tid: tid as u64,
     };
+    if setting!(foreign_unlocks) == 1 {
+        // The oldest of a place holds it: who comes later waits.
+        const NOEXIST: u64 = 1;
+        let _ = LOCKED_AT.insert(LockPlace { tree, start }, key.tid, NOEXIST);
+    }
+    if let Some(before) = ATTEMPTS.get_ptr_mut(tid) {
+        // SAFETY: this entry is only written by this task.
+        let before = unsafe { &mut *before };
+        if before.tree == tree {
+            again(before, &key, len);
+        }
+        *before = Attempt {
+            tree,
+            start,
+            len,
+            gave: 0,
+        };
+    } else {
+        let attempt = Attempt {
+            tree,
+            start,
+            len,
+            gave: 0,
+        };
+        let _ = ATTEMPTS.insert(tid, attempt, 0);
+    }
     if let Some(state) = LOCKS.get_ptr_mut(&key) {
         // SAFETY: this entry is only written by this task.
         let state = unsafe { &mut *state };
@@ -136,6 +131,30 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What a blocked attempt left behind is not held as it says there.
+#[inline(always)]
+fn again(before: &Attempt, key: &LockKey, len: u64) {
+    if before.start == key.start && before.len == len && before.gave != 0 {
+        // The front was given back, and what came after it was never locked.
+        let _ = LOCKS.remove(LockKey {
+            start: before.start.wrapping_add(before.gave),
+            ..*key
+        });
+    }
+    let kept = key.start.wrapping_sub(before.start);
+    if key.start > before.start && before.len == kept.wrapping_add(len) {
+        // The front is kept, and the rest is tried for again.
+        let front = LockKey {
+            start: before.start,
+            ..*key
+        };
+        if let Some(state) = LOCKS.get_ptr_mut(&front) {
+            // SAFETY: this entry is only written by this task.
+            unsafe { (*state).len = kept };
+        }
+    }
+}
+
 /// Most of a lock's cost is its stack. Where nothing fails nobody asks for it: the first failure of
 /// an inode has holders without the function that locked.
 #[inline(always)]
@@ -144,9 +163,7 @@ fn failed_lately(mapping: u64, now: u64) -> bool {
     INODES.get_ptr(mapping).is_some_and(|state| {
         // SAFETY: a map value stays allocated.
         let state = unsafe { &*state };
-        let last = state.next_failed.wrapping_sub(1) as usize & (FAILED_SLOTS - 1);
-        let ts_ns = state.failed[last].ts_ns;
-        ts_ns != 0 && now < ts_ns + LATELY_NS
+        state.failed_ns != 0 && now < state.failed_ns + LATELY_NS
     })
 }
 
@@ -157,43 +174,58 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let len: u64 = ctx.arg(2);
     let mapping = watched(tree)?;
     let now = actor::now();
-    let tid = actor::tid();
-    if let Some(state) = ORDERED.get_ptr_mut(tid) {
-        // SAFETY: this entry is only written by this task.
-        let state = unsafe { &mut *state };
-        if state.mapping == mapping {
-            if state.unlocked_ns == 0 {
-                state.unlocked_ns = now;
-            }
-            return Ok(());
+    if ordered::unlocks(mapping, now) {
+        if setting!(foreign_unlocks) == 1 {
+            let _ = LOCKED_AT.remove(LockPlace { tree, start });
+        }
+        return Ok(());
+    }
+    let end = start.saturating_add(len);
+    let mut at = start;
+    for _ in 0..MAX_PARTS {
+        let Some(part) = unlock_part(tree, mapping, at, end, now) else {
+            break;
+        };
+        at = part;
+        if at >= end {
+            break;
         }
     }
-    let key = LockKey {
+    if at == start {
+        count(Counter::UnlockUnpaired);
+    }
+    Ok(())
+}
+
+/// Ends the lock that begins at `at`, as far as `end`; returns where the next one begins.
+#[inline(always)]
+fn unlock_part(tree: u64, mapping: u64, at: u64, end: u64, now: u64) -> Option<u64> {
+    let tid = actor::tid();
+    let mut key = LockKey {
         tree,
-        start,
+        start: at,
         tid: tid as u64,
     };
-    let Some(state) = LOCKS.get_ptr(&key) else {
-        count(Counter::UnlockUnpaired);
-        return Ok(());
-    };
-    // SAFETY: this entry is only written by this task.
-    let state = unsafe { &*state };
-    if len < state.len {
-        // The locker gives back the part before the range it has to wait for.
-        return Ok(());
+    let place = LockPlace { tree, start: at };
+    let mut found = LOCKS.get_ptr(&key);
+    if found.is_none() && setting!(foreign_unlocks) == 1 {
+        // SAFETY: a map value stays allocated.
+        key.tid = unsafe { *LOCKED_AT.get_ptr(&place)? };
+        found = LOCKS.get_ptr(&key);
     }
-    let record = HOLDER
-        .get_ptr_mut(HolderScratch::Unlock as u32)
-        .ok_or(Fault)?;
+    // SAFETY: a map value stays allocated; its task waits for this unlock, or is this one.
+    let state = unsafe { &*found? };
+    let record = HOLDER.get_ptr_mut(HolderScratch::Unlock as u32)?;
     // SAFETY: per-CPU memory that only this program uses.
     let record = unsafe { &mut *record };
+    let part = state.len.min(end.wrapping_sub(at));
+    let rest = state.len - part;
     record.holder = state.holder;
     record.locked_ns = state.locked_ns;
     record.unlocked_ns = now;
     record.end_ns = now;
-    record.pos = start;
-    record.len = state.len;
+    record.pos = at;
+    record.len = part;
     record.ordered_flags = 0;
     record.created_ns = 0;
     record.creator_tid = 0;
@@ -201,132 +233,49 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     record.kind = HOLDER_EXTENT_LOCK;
     record.stack_len = state.stack_len as u32;
     record.stack = state.stack;
+    let next = at.wrapping_add(part);
+    if rest > 0 {
+        keep_rest(&key, state, next, rest);
+    }
     let _ = LOCKS.remove(&key);
-    tell(record, mapping);
-    Ok(())
+    if setting!(foreign_unlocks) == 1 {
+        let _ = LOCKED_AT.remove(&place);
+    }
+    holder::tell(record, mapping);
+    Some(next)
 }
 
+/// A part was unlocked: the rest goes on under its own start.
 #[inline(always)]
-fn ordered(ctx: &RawTracePointContext, work: u64) -> Result<(), Fault> {
-    let work_at = offset!(ordered_work);
-    if work_at == iomap_trace_ebpf::MISSING {
-        return Err(Fault);
-    }
-    let extent = work - work_at as u64;
-    let owner = member!(extent, ordered_inode as u64)?;
-    let mapping = if setting!(ordered_inode_is_vfs) == 1 {
-        inode::mapping_of(owner)?
-    } else {
-        inode::mapping_of_btrfs(owner)?
-    };
-    if INODES.get_ptr(mapping).is_none() {
-        return Ok(());
-    }
-    let state = OrderedState {
-        work,
-        mapping,
-        pos: member!(extent, ordered_file_offset as u64)?,
-        len: member!(extent, ordered_num_bytes as u64)?,
-        flags: member!(extent, ordered_flags as u64)?,
-        locked_ns: 0,
-        unlocked_ns: 0,
-        worker: actor::current(actor::now()),
-    };
-    if ORDERED.insert(actor::tid(), &state, 0).is_err() {
-        count(Counter::OrderedMapFull);
-        aya_log_ebpf::warn!(ctx, "ordered extent not followed: map full");
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn ordered_done(state: &OrderedState) -> Result<(), Fault> {
-    let record = HOLDER
-        .get_ptr_mut(HolderScratch::WorkDone as u32)
-        .ok_or(Fault)?;
-    // SAFETY: per-CPU memory that only this program uses.
-    let record = unsafe { &mut *record };
-    record.holder = state.worker;
-    record.locked_ns = state.locked_ns;
-    record.unlocked_ns = state.unlocked_ns;
-    record.end_ns = actor::now();
-    record.pos = state.pos;
-    record.len = state.len;
-    record.ordered_flags = state.flags;
-    record.created_ns = 0;
-    record.creator_tid = 0;
-    record.unlocked_tid = state.worker.tid;
-    record.kind = HOLDER_ORDERED_IO;
-    record.stack_len = 0;
-    record.stack = [0; LOCK_STACK];
-    tell(record, state.mapping);
-    Ok(())
-}
-
-/// Sends the interval if a write on its range failed during it, else keeps it.
-#[inline(always)]
-fn tell(record: &mut HolderRecord, mapping: u64) {
-    let Some(state) = INODES.get_ptr_mut(mapping) else {
-        return;
-    };
-    // SAFETY: a map value stays allocated; a torn update would need another writer.
-    let state = unsafe { &mut *state };
-    if let Ok(host) = member!(mapping, mapping_host as u64) {
-        inode::identify(host, &mut record.inode);
-    }
-    record.head = Header::new(RECORD_HOLDER, size_of::<HolderRecord>() as u32);
-    let mut evidence = false;
-    // More failures than are remembered: one of the forgotten may have been on this range.
-    let mut forgotten = true;
-    for failed in &state.failed {
-        let during = failed.ts_ns >= record.holder.ts_ns;
-        forgotten &= during;
-        evidence |= during && overlaps(record, failed.pos, failed.end);
-    }
-    if evidence || forgotten {
-        // SAFETY: the record is complete.
-        unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
+fn keep_rest(key: &LockKey, state: &LockState, start: u64, len: u64) {
+    let rest = LockKey { start, ..*key };
+    if LOCKS.insert(&rest, state, 0).is_err() {
+        count(Counter::LockMapFull);
         return;
     }
-    let slot = state.next_recent % RECENT_SLOTS;
-    state.next_recent = slot + 1;
-    let _ = RECENT.insert(
-        RecentKey {
-            mapping,
-            slot: slot as u64,
-        },
-        &*record,
-        0,
-    );
-}
-
-/// Sends the kept intervals of its range that had not ended when a failed write began.
-#[inline(always)]
-pub fn tell_recent(mapping: u64, failure: &FailureRecord) {
-    for slot in 0..RECENT_SLOTS as u64 {
-        let key = RecentKey { mapping, slot };
-        if let Some(record) = RECENT.get_ptr(&key) {
-            // SAFETY: a map value stays allocated; a torn read would need another writer.
-            let holder = unsafe { &*record };
-            let (pos, end) = dio::refused_range(failure);
-            if holder.end_ns >= failure.writer.ts_ns && overlaps(holder, pos, end) {
-                // SAFETY: as above.
-                unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
-                let _ = RECENT.remove(&key);
-            }
+    if let Some(state) = LOCKS.get_ptr_mut(&rest) {
+        // SAFETY: its task waits for this unlock, or is this one.
+        unsafe { (*state).len = len };
+    }
+    if setting!(foreign_unlocks) == 1 {
+        let place = LockPlace {
+            tree: key.tree,
+            start,
+        };
+        let _ = LOCKED_AT.insert(place, key.tid, 0);
+    }
+    if let Some(attempt) = ATTEMPTS.get_ptr_mut(key.tid as u32) {
+        // SAFETY: as above.
+        let attempt = unsafe { &mut *attempt };
+        if attempt.tree == key.tree && attempt.start == key.start {
+            attempt.gave = start.wrapping_sub(key.start);
         }
     }
 }
 
-/// Whether the holder's range and `pos..end` have a byte in common.
-#[inline(always)]
-fn overlaps(holder: &HolderRecord, pos: u64, end: u64) -> bool {
-    holder.pos < end && pos < holder.pos.saturating_add(holder.len)
-}
-
 /// Return addresses of the current kernel stack; returns their number.
 #[inline(always)]
-pub fn kernel_stack<const N: usize>(ctx: &RawTracePointContext, stack: &mut [u64; N]) -> u32 {
+pub fn kernel_stack<C: EbpfContext, const N: usize>(ctx: &C, stack: &mut [u64; N]) -> u32 {
     // SAFETY: the buffer is as long as said.
     let bytes =
         unsafe { bpf_get_stack(ctx.as_ptr(), stack.as_mut_ptr().cast(), (N * 8) as u32, 0) };

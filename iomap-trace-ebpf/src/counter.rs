@@ -49,6 +49,20 @@ counters! {
     MapUnwitnessed = "map.unwitnessed",
     /// btrfs writes of which only the first part was direct.
     MapPartial = "map.partial",
+    /// Post failures: the invalidation after completion was seen to fail.
+    PostSeen = "post.seen",
+    /// Calls of `dio_warn_stale_pagecache`: post failures, counted independently.
+    StaleWarnSeen = "stale-warn.seen",
+    /// Failed invalidations that no direct write asked for.
+    InvalidateOther = "invalidate.other",
+    /// Returns of probed functions that never came (kretprobes only).
+    ReturnLost = "return.lost",
+    /// Refusals lost because the ring buffer was full.
+    RefusalLost = "refusal.lost",
+    /// Refusals beyond those that one invalidation tells.
+    RefusalCut = "refusal.cut",
+    /// Ordered extents whose maker could not be kept.
+    CreatorMapFull = "creator.map-full",
     /// Unlocks for which no lock had been seen (locked before the inode was watched).
     UnlockUnpaired = "unlock.unpaired",
 }

@@ -1,18 +1,22 @@
-//! Pre failures: the invalidation before a direct write is submitted.
+//! Failed invalidations: by the tracepoint before submission, and by the function's own return.
 
-use aya_ebpf::helpers::bpf_get_current_cgroup_id;
+use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, FAULT_WB_ERR, PHASE_PRE};
+use iomap_trace_ebpf::{
+    Counter, FAULT_RETURN_UNSEEN, FAULT_WB_ERR, FailureRecord, PHASE_POST, PHASE_PRE, PLAN_KPROBE,
+    PLAN_TRACEPOINT,
+};
 
-use crate::maps::{DIO_BY_KIOCB, DIO_BY_TASK, Dio, FAILURE, Scratch};
-use crate::read::{Fault, count, member};
-use crate::{actor, dio, walk};
+use crate::maps::{
+    DIO_BY_KIOCB, Dio, ENTRY_STACKS, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST, Scratch,
+};
+use crate::read::{Fault, count, member, setting};
+use crate::{actor, btrfs, failure, walk, write};
 
 /// `iomap_dio_invalidate_fail(inode, pos, len)`, in the task that submits.
 #[raw_tracepoint]
 pub fn invalidate_fail(ctx: RawTracePointContext) -> i32 {
-    count(Counter::InvalidateSeen);
     if failed(&ctx).is_err() {
         // Neither the page cache nor a record to write to: the failure is lost, and counted so.
         count(Counter::FailureLost);
@@ -26,37 +30,50 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let pos: u64 = ctx.arg(1);
     let len: u64 = ctx.arg(2);
     let mapping = member!(host, inode_i_mapping as u64)?;
-    let record = FAILURE
-        .get_ptr_mut(Scratch::Invalidate as u32)
-        .ok_or(Fault)?;
-    // SAFETY: per-CPU memory that only this program uses.
-    let record = unsafe { &mut *record };
-    dio::prepare(record, &begun(mapping, pos), host);
+    let begun = begun(mapping, pos);
+    if setting!(plan) != PLAN_TRACEPOINT && begun.told == 1 {
+        return Ok(());
+    }
+    count(Counter::InvalidateSeen);
+    if setting!(plan) == PLAN_KPROBE && begun.invalidating_ns != 0 {
+        count(Counter::ReturnLost);
+    }
+    let record = failure::record(Scratch::Invalidate)?;
+    failure::prepare(record, &begun, host);
     record.pos = pos;
     record.len = len;
     record.phase = PHASE_PRE;
     // Its begin may not have been seen: before 6.5 there is no tracepoint for it.
-    dio::watch(ctx, mapping)?;
-    if dio::filtered(record, mapping) {
+    write::watch(ctx, mapping)?;
+    if failure::filtered(record, mapping) {
         count(Counter::InvalidateFiltered);
         return Ok(());
     }
+    wb_err_now(record, mapping);
+    if setting!(plan) == PLAN_TRACEPOINT {
+        walk::walk(record, mapping, Scratch::Invalidate);
+    } else {
+        record.faults |= FAULT_RETURN_UNSEEN;
+    }
+    failure::report(ctx, record, mapping);
+    Ok(())
+}
+
+#[inline(always)]
+fn wb_err_now(record: &mut FailureRecord, mapping: u64) {
     match member!(mapping, mapping_wb_err as u32) {
         Ok(value) => record.wb_err_now = value,
         Err(Fault) => record.faults |= FAULT_WB_ERR,
     }
-    walk::walk(record, mapping, Scratch::Invalidate);
-    dio::report(ctx, record, mapping);
-    Ok(())
 }
 
 /// The write that this task began on this range; it will not complete.
 #[inline(always)]
 fn begun(mapping: u64, pos: u64) -> Dio {
-    if let Some(own) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
+    if let Some(own) = write::own() {
         // SAFETY: this entry is only written by this task.
         let dio = unsafe { *own };
-        if dio.kiocb != 0 && dio.mapping == mapping && dio.pos == pos {
+        if dio.mapping == mapping && dio.pos == pos {
             // SAFETY: as above.
             unsafe { (*own).kiocb = 0 };
             if dio.queued == 1 {
@@ -65,18 +82,126 @@ fn begun(mapping: u64, pos: u64) -> Dio {
             return dio;
         }
     }
-    Dio {
-        kiocb: 0,
-        mapping,
-        pos,
-        count: 0,
-        // SAFETY: takes no arguments.
-        cgroup: unsafe { bpf_get_current_cgroup_id() },
-        mapping_flags: 0,
-        writer: actor::current(actor::now()),
-        ki_flags: 0,
-        wb_err: 0,
-        queued: 0,
-        faults: FAULT_NO_BEGIN,
+    write::nothing(mapping)
+}
+
+/// `invalidate_inode_pages2_range(mapping, start, end)` begins (kprobes only).
+#[inline(always)]
+pub fn entered<C: EbpfContext>(ctx: &C, mapping: u64) {
+    let Some(own) = write::own() else {
+        return;
+    };
+    // SAFETY: this entry is only written by this task.
+    let own = unsafe { &mut *own };
+    if own.mapping != mapping {
+        return;
     }
+    if own.invalidating_ns != 0 {
+        count(Counter::ReturnLost);
+    }
+    own.invalidating_ns = actor::now();
+    if setting!(stacks) != 0 {
+        let mut stack = [0; iomap_trace_ebpf::MAX_STACK];
+        btrfs::kernel_stack(ctx, &mut stack);
+        let _ = ENTRY_STACKS.insert(actor::tid(), stack, 0);
+    }
+}
+
+/// It returned an error. `mapping` is its argument.
+#[inline(always)]
+pub fn returned<C: EbpfContext>(ctx: &C, mapping: u64, errno: i32) {
+    let Some(own) = write::own() else {
+        count(Counter::InvalidateOther);
+        return;
+    };
+    // SAFETY: this entry is only written by this task.
+    let own = unsafe { &mut *own };
+    if own.mapping != mapping || own.told == 1 || own.stage == STAGE_EMPTY {
+        count(Counter::InvalidateOther);
+        return;
+    }
+    own.told = 1;
+    let phase = phase(own);
+    count(if phase == PHASE_PRE {
+        Counter::InvalidateSeen
+    } else {
+        Counter::PostSeen
+    });
+    if tell(ctx, own, phase, errno).is_err() {
+        count(Counter::FailureLost);
+    }
+}
+
+/// Before 6.1 `generic_file_direct_write()` calls it directly both times: after the data was
+/// written there is less left in the iterator.
+#[inline(always)]
+fn phase(dio: &Dio) -> u32 {
+    let written = dio.stage == STAGE_GENERIC
+        && member!(dio.iter, iov_iter_count as u64).is_ok_and(|left| left < dio.count);
+    if dio.stage == STAGE_POST || written {
+        PHASE_POST
+    } else {
+        PHASE_PRE
+    }
+}
+
+#[inline(always)]
+fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, phase: u32, errno: i32) -> Result<(), Fault> {
+    let mapping = dio.mapping;
+    let host = member!(mapping, mapping_host as u64)?;
+    let record = failure::record(Scratch::Returned)?;
+    failure::prepare(record, dio, host);
+    record.phase = phase;
+    record.errno = errno;
+    if failure::filtered(record, mapping) {
+        count(if phase == PHASE_PRE {
+            Counter::InvalidateFiltered
+        } else {
+            Counter::PostFiltered
+        });
+        return Ok(());
+    }
+    wb_err_now(record, mapping);
+    walk::walk(record, mapping, Scratch::Returned);
+    failure::report(ctx, record, mapping);
+    Ok(())
+}
+
+/// `dio_warn_stale_pagecache(file)`: reached when the invalidation after completion has failed,
+/// which its return has told before, unless that was missed.
+#[inline(always)]
+pub fn stale_warn<C: EbpfContext>(ctx: &C) {
+    count(Counter::StaleWarnSeen);
+    let Some(own) = write::own() else {
+        return;
+    };
+    // SAFETY: this entry is only written by this task.
+    let own = unsafe { &mut *own };
+    if own.told == 1 || own.stage != STAGE_POST {
+        return;
+    }
+    own.told = 1;
+    count(Counter::PostSeen);
+    if own.invalidating_ns != 0 {
+        count(Counter::ReturnLost);
+    }
+    if missed(ctx, own).is_err() {
+        count(Counter::FailureLost);
+    }
+}
+
+#[inline(always)]
+fn missed<C: EbpfContext>(ctx: &C, dio: &Dio) -> Result<(), Fault> {
+    let host = member!(dio.mapping, mapping_host as u64)?;
+    let record = failure::record(Scratch::StaleWarn)?;
+    failure::prepare(record, dio, host);
+    record.phase = PHASE_POST;
+    record.faults |= FAULT_RETURN_UNSEEN;
+    if failure::filtered(record, dio.mapping) {
+        count(Counter::PostFiltered);
+        return Ok(());
+    }
+    wb_err_now(record, dio.mapping);
+    failure::report(ctx, record, dio.mapping);
+    Ok(())
 }

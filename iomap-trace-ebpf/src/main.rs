@@ -17,14 +17,21 @@ mod actor;
 mod btrfs;
 mod dio;
 mod emit;
+mod failure;
+mod fexit;
 mod filter;
+mod holder;
 mod inode;
 mod invalidate;
+mod kprobe;
 mod maps;
+mod ordered;
 mod pages;
 mod read;
+mod release;
 mod trial;
 mod walk;
+mod write;
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {

@@ -2,7 +2,18 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
-use iomap_trace_ebpf::{Actor, COUNTER_NAMES, FailureRecord, HolderRecord, LOCK_STACK};
+use iomap_trace_ebpf::{
+    Actor, COUNTER_NAMES, FailureRecord, HolderRecord, LOCK_STACK, MAX_STACK, RefusalRecord,
+};
+
+/// [`Dio::stage`]: before submission, in a filesystem on iomap.
+pub const STAGE_SUBMIT: u32 = 0;
+/// [`Dio::stage`]: in `generic_file_direct_write`.
+pub const STAGE_GENERIC: u32 = 1;
+/// [`Dio::stage`]: in the invalidation after completion.
+pub const STAGE_POST: u32 = 2;
+/// [`Dio::stage`]: completed without a byte written.
+pub const STAGE_EMPTY: u32 = 3;
 
 /// A direct write between its begin and its completion.
 #[repr(C)]
@@ -14,12 +25,28 @@ pub struct Dio {
     pub count: u64,
     pub cgroup: u64,
     pub mapping_flags: u64,
+    /// Generic writes: the iterator, which shrinks as the data is written.
+    pub iter: u64,
+    /// When the invalidation that runs began (kprobes only), 0 outside.
+    pub invalidating_ns: u64,
+    /// The folio whose release was asked for last (kprobes only), and when.
+    pub asked: u64,
+    pub asked_ns: u64,
+    /// The folio that was refused last.
+    pub refused: u64,
     pub writer: Actor,
     pub ki_flags: u32,
     pub wb_err: u32,
+    /// `STAGE_*`.
+    pub stage: u32,
+    /// 1 when the failure of this stage has been reported.
+    pub told: u32,
+    /// Refusals of this stage.
+    pub refusals: u32,
     /// 1 when the completion may run elsewhere.
     pub queued: u32,
     pub faults: u32,
+    pub pad: u32,
 }
 
 /// What is remembered of an inode that sees direct writes.
@@ -38,23 +65,10 @@ pub struct InodeState {
     pub ours: u32,
     /// Next slot in [`RECENT`].
     pub next_recent: u32,
-    /// Next slot in `failed`.
-    pub next_failed: u32,
-    /// The last failures: a holder is evidence if one of them lies in its interval and its range.
-    pub failed: [Failed; FAILED_SLOTS],
+    pub pad: u32,
+    /// The last failure or refusal: a holder is evidence if it lies in its interval.
+    pub failed_ns: u64,
 }
-
-/// A failure's moment and range.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Failed {
-    pub ts_ns: u64,
-    pub pos: u64,
-    pub end: u64,
-}
-
-/// How many failures of an inode are remembered.
-pub const FAILED_SLOTS: usize = 4;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -79,6 +93,25 @@ pub struct LockKey {
     pub tid: u64,
 }
 
+/// Which lock: where there is one of its kind, the oldest holds and the others wait.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct LockPlace {
+    pub tree: u64,
+    pub start: u64,
+}
+
+/// The last attempt of a task to lock.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Attempt {
+    pub tree: u64,
+    pub start: u64,
+    pub len: u64,
+    /// Bytes at the front that it gave back before it waited.
+    pub gave: u64,
+}
+
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct LockState {
@@ -100,7 +133,17 @@ pub struct OrderedState {
     pub flags: u64,
     pub locked_ns: u64,
     pub unlocked_ns: u64,
+    pub creator: Creator,
     pub worker: Actor,
+}
+
+/// Who made an ordered extent.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Creator {
+    pub ts_ns: u64,
+    pub tid: u32,
+    pub pad: u32,
 }
 
 #[repr(C)]
@@ -130,6 +173,8 @@ pub struct WalkBuffer {
 pub enum Scratch {
     Invalidate = 0,
     Complete = 1,
+    Returned = 2,
+    StaleWarn = 3,
 }
 
 /// As [`Scratch`], for holders.
@@ -139,15 +184,24 @@ pub enum HolderScratch {
     WorkDone = 1,
 }
 
+/// As [`Scratch`], for refusals.
+#[derive(Clone, Copy)]
+pub enum RefusalScratch {
+    Any = 0,
+    Btrfs = 1,
+}
+
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 pub static COUNTERS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(COUNTER_NAMES.len() as u32, 0);
 #[map]
-pub static FAILURE: PerCpuArray<FailureRecord> = PerCpuArray::with_max_entries(2, 0);
+pub static FAILURE: PerCpuArray<FailureRecord> = PerCpuArray::with_max_entries(4, 0);
 #[map]
-pub static WALK: PerCpuArray<WalkBuffer> = PerCpuArray::with_max_entries(2, 0);
+pub static WALK: PerCpuArray<WalkBuffer> = PerCpuArray::with_max_entries(4, 0);
+#[map]
+pub static REFUSAL: PerCpuArray<RefusalRecord> = PerCpuArray::with_max_entries(2, 0);
 #[map]
 pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(2, 0);
 #[map]
@@ -160,6 +214,14 @@ pub static INODES: LruHashMap<u64, InodeState> = LruHashMap::with_max_entries(40
 pub static PAGES: LruHashMap<PageKey, PageState> = LruHashMap::with_max_entries(32768, 0);
 #[map]
 pub static LOCKS: LruHashMap<LockKey, LockState> = LruHashMap::with_max_entries(4096, 0);
+#[map]
+pub static LOCKED_AT: LruHashMap<LockPlace, u64> = LruHashMap::with_max_entries(4096, 0);
+#[map]
+pub static ATTEMPTS: LruHashMap<u32, Attempt> = LruHashMap::with_max_entries(4096, 0);
+#[map]
+pub static CREATORS: LruHashMap<u64, Creator> = LruHashMap::with_max_entries(4096, 0);
+#[map]
+pub static ENTRY_STACKS: LruHashMap<u32, [u64; MAX_STACK]> = LruHashMap::with_max_entries(1024, 0);
 #[map]
 pub static ORDERED: LruHashMap<u32, OrderedState> = LruHashMap::with_max_entries(1024, 0);
 #[map]

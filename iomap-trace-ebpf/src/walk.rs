@@ -181,7 +181,7 @@ fn push(buffer: &mut WalkBuffer, folio: u64) -> bool {
 }
 
 #[inline(never)]
-fn describe(
+pub fn describe(
     folio: u64,
     mapping: u64,
     has_buffers: bool,
@@ -215,7 +215,7 @@ fn describe(
 
 /// Who touched the folio, as far as it is about this file: older than `since_ns` it is not.
 #[inline(always)]
-fn touchers(entry: &mut FolioEntry, mapping: u64, since_ns: u64) {
+pub fn touchers(entry: &mut FolioEntry, mapping: u64, since_ns: u64) {
     let key = PageKey {
         mapping,
         index: entry.index,

@@ -4,8 +4,9 @@ use iomap_trace_ebpf::{
     FAULT_FOLIO, FAULT_IDENTITY, FAULT_NO_BEGIN, FAULT_REFUSALS_CUT, FAULT_RETURN_UNSEEN,
     FAULT_ROOT, FAULT_WALK, FAULT_WALK_CUT, FAULT_WB_ERR, FOLIO_ADDED, FOLIO_BUFFERS,
     FOLIO_DIRTIED, FOLIO_PRIVATE, FailureRecord, FolioEntry, HOLDER_ORDERED_IO, HolderRecord,
-    Identity, MAX_STACK, PHASE_MAP, PHASE_POST,
+    Identity, MAX_REFUSALS, MAX_STACK, PHASE_MAP, PHASE_POST, RefusalRecord,
 };
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::how::{how, worker};
@@ -37,12 +38,19 @@ const LOCK_FUNCTIONS: &[&str] = &[
     "btrfs_try_lock_extent_bits",
 ];
 
+/// Refusals of one thread that are kept: those of one invalidation, and of one that was filtered.
+const KEPT_REFUSALS: usize = 2 * MAX_REFUSALS as usize;
+/// Threads whose refusals are kept.
+const MAX_THREADS: usize = 4096;
+
 /// Turns records into events, and numbers them.
 pub struct Converter {
     kernel: Rc<Kernel>,
     flags: FlagNames,
     stacks: bool,
     paths: Paths,
+    /// Refusals whose failure has not come, by the thread that met them.
+    refused: HashMap<u32, Vec<RefusalRecord>>,
     failures: u64,
     holders: u64,
 }
@@ -56,6 +64,7 @@ impl Converter {
             flags,
             stacks,
             paths: Paths::default(),
+            refused: HashMap::new(),
             failures: 0,
             holders: 0,
         }
@@ -66,31 +75,68 @@ impl Converter {
         match record {
             Decoded::Failure(record) => self.failure(record),
             Decoded::Holder(record) => vec![self.holder(record)],
-            Decoded::Refusal(_) => Vec::new(),
+            Decoded::Refusal(record) => {
+                self.keep(record);
+                Vec::new()
+            }
         }
     }
 
     fn failure(&mut self, record: &FailureRecord) -> Vec<Event> {
         self.failures += 1;
         let id = self.failures;
-        let folios = &record.folio[..record.folios as usize];
+        let refused = self.refused_by(record);
+        // What the walk found as well, the release has told better.
+        let left = record.folio[..record.folios as usize].iter();
+        let left = left.filter(|f| refused.iter().all(|r| r.folio.index != f.index));
+        let folios: Vec<(&FolioEntry, u64, Option<u64>)> = refused
+            .iter()
+            .map(|r| (&r.folio, r.ts_ns, Some(r.entered_ns)))
+            .chain(left.map(|folio| (folio, record.ts_ns, None)))
+            .collect();
         let mut failure = self.base(id, record);
         let mut events = Vec::with_capacity(2 + 3 * folios.len());
-        for folio in folios {
-            events.push(Event::Refusal(self.refusal(id, record.ts_ns, folio)));
+        for (folio, ts_ns, entered_ns) in &folios {
+            let entered_ns = entered_ns.filter(|ts| *ts != 0);
+            events.push(Event::Refusal(Refusal {
+                entered_ns,
+                ..self.refusal(id, *ts_ns, folio)
+            }));
             failure.refusals += 1;
         }
-        for folio in folios.iter().filter(|f| f.present & FOLIO_DIRTIED != 0) {
+        let folios = folios.iter().map(|(folio, ..)| *folio);
+        for folio in folios.clone().filter(|f| f.present & FOLIO_DIRTIED != 0) {
             events.push(Event::Dirtied(touched(id, folio, false)));
             failure.dirtied += 1;
         }
-        for folio in folios.iter().filter(|f| f.present & FOLIO_ADDED != 0) {
+        for folio in folios.filter(|f| f.present & FOLIO_ADDED != 0) {
             events.push(Event::Cached(touched(id, folio, true)));
             failure.cached += 1;
         }
         events.push(Event::Outcome(outcome(id, &failure, record)));
         events.insert(0, Event::Failure(Box::new(failure)));
         events
+    }
+
+    /// Keeps a refusal until its failure comes: the same thread sends it, so it comes after.
+    fn keep(&mut self, record: &RefusalRecord) {
+        // Threads that refused and never failed are threads whose failures are filtered.
+        if self.refused.len() >= MAX_THREADS {
+            self.refused.clear();
+        }
+        let kept = self.refused.entry(record.tid).or_default();
+        if kept.len() >= KEPT_REFUSALS {
+            kept.clear();
+        }
+        kept.push(*record);
+    }
+
+    /// The refusals of this failure; older ones belonged to failures that a filter left out.
+    fn refused_by(&mut self, record: &FailureRecord) -> Vec<RefusalRecord> {
+        let mut refused = self.refused.remove(&record.current_tid).unwrap_or_default();
+        let begin_ns = record.writer.ts_ns;
+        refused.retain(|r| r.mapping == record.mapping && r.ts_ns >= begin_ns);
+        refused
     }
 
     fn base(&mut self, id: u64, record: &FailureRecord) -> Failure {

@@ -5,8 +5,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::error::{ExitKind, Fail};
-use crate::event::{HookReport, HookState};
+use crate::event::{HookReport, HookState, ProgramReport};
 use crate::kernel::{Kernel, Roots};
+use crate::probe::Choice;
 
 mod json;
 mod table;
@@ -20,6 +21,9 @@ pub struct Args {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+    /// Which plan to try
+    #[arg(long, value_enum, default_value_t, value_name = "PLAN")]
+    probes: Choice,
 }
 
 /// What `doctor` prints.
@@ -27,16 +31,18 @@ struct Findings<'a> {
     kernel: &'a Kernel,
     plan: String,
     hooks: Vec<HookReport>,
+    programs: Vec<ProgramReport>,
     notes: Vec<String>,
 }
 
 /// Runs `doctor`: prints what could be found, then fails if tracing is not possible.
 pub fn run(args: &Args) -> Result<ExitCode> {
     let kernel = Kernel::probe(&Roots::default());
-    let (plan, hooks) = crate::probe::survey(&kernel);
+    let survey = crate::probe::survey(&kernel, args.probes);
     let findings = Findings {
-        plan,
-        hooks,
+        plan: survey.plan,
+        hooks: survey.hooks,
+        programs: survey.programs,
         notes: kernel.notes(),
         kernel: &kernel,
     };

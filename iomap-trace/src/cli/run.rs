@@ -139,6 +139,7 @@ fn start(kernel: &Kernel, tracer: &Tracer) -> Start {
         mounts: kernel.mounts.clone(),
         plan: tracer.plan().to_owned(),
         hooks: tracer.hooks.clone(),
+        programs: tracer.programs(),
         facts: kernel.facts,
         layout: kernel.layout.named(),
     }

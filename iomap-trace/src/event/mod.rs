@@ -13,7 +13,9 @@ mod types;
 pub use decode::{DecodeError, Decoded, decode};
 pub use dev::Dev;
 pub use flags::FlagNames;
-pub use start::{Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Rejected, Start};
+pub use start::{
+    Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, ProgramReport, Rejected, Start,
+};
 pub use types::{
     Buffers, Event, Failure, Holder, HolderKind, How, Mark, Outcome, OutcomeKind, Phase, Refusal,
     Touched, Worker,

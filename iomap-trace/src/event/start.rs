@@ -28,6 +28,9 @@ pub struct Start {
     pub plan: String,
     /// Every hook, with the probe chosen or the reason why there is none.
     pub hooks: Vec<HookReport>,
+    /// The programs that were loaded.
+    #[serde(default)]
+    pub programs: Vec<ProgramReport>,
     /// What follows from this kernel for the verdicts.
     pub facts: Facts,
     /// Offsets used, by name (`inode_i_ino`); what this kernel lacks is left out.
@@ -95,6 +98,18 @@ pub struct HookReport {
     pub reason: Option<String>,
     /// Better probes that were not possible.
     pub rejected: Vec<Rejected>,
+}
+
+/// A program that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramReport {
+    /// Name in the object.
+    pub name: String,
+    /// Instructions, as the kernel translated them; 0 where it does not tell.
+    pub instructions: u32,
+    /// Instructions that the verifier looked at (since 5.16).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<u32>,
 }
 
 /// A probe that was not possible.

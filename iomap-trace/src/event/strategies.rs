@@ -158,6 +158,16 @@ fn hook() -> impl Strategy<Value = HookReport> {
     )
 }
 
+fn program() -> impl Strategy<Value = ProgramReport> {
+    (word(), any::<u32>(), any::<Option<u32>>()).prop_map(|(name, instructions, verified)| {
+        ProgramReport {
+            name,
+            instructions,
+            verified,
+        }
+    })
+}
+
 fn mount() -> impl Strategy<Value = Mount> {
     (dev(), word(), name(), name(), any::<u64>()).prop_map(|(dev, fs, at, options, block_size)| {
         Mount {
@@ -180,6 +190,7 @@ prop_compose! {
         (boot_ns, wall_ns) in any::<(u64, u64)>(),
         mounts in vec(mount(), 0..3),
         hooks in vec(hook(), 0..3),
+        programs in vec(program(), 0..3),
         (ordered_blocks_release, writeback_error_fires) in any::<(Option<bool>, Option<bool>)>(),
         layout in btree_map(word(), any::<u32>(), 0..3),
     ) -> Start {
@@ -194,6 +205,7 @@ prop_compose! {
             mounts,
             plan,
             hooks,
+            programs,
             facts: Facts { ordered_blocks_release, writeback_error_fires },
             layout,
         }

@@ -1,11 +1,12 @@
-//! Which plan the user asked for.
+//! The plans, and which of them the user asked for.
 
+use iomap_trace_ebpf::{PLAN_FEXIT, PLAN_KPROBE, PLAN_TRACEPOINT};
 use std::fmt;
 
-/// Plans, best first.
+/// What the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Choice {
-    /// The best that this kernel takes, for each hook.
+    /// The best plan that this kernel takes.
     #[default]
     Auto,
     /// fexit on functions of vmlinux, raw tracepoints beside them.
@@ -16,13 +17,51 @@ pub enum Choice {
     Tracepoint,
 }
 
-impl fmt::Display for Choice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
+impl Choice {
+    /// The plans to try, best first.
+    pub const fn plans(self) -> &'static [Plan] {
+        match self {
+            Self::Auto => &[Plan::Fexit, Plan::Kprobe, Plan::Tracepoint],
+            Self::Fexit => &[Plan::Fexit],
+            Self::Kprobe => &[Plan::Kprobe],
+            Self::Tracepoint => &[Plan::Tracepoint],
+        }
+    }
+}
+
+/// How functions are seen. One plan for a whole run: the programs are told which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Plan {
+    /// By fentry and fexit.
+    Fexit,
+    /// By kprobes and kretprobes.
+    Kprobe,
+    /// Not at all.
+    Tracepoint,
+}
+
+impl Plan {
+    /// Name as on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Fexit => "fexit",
             Self::Kprobe => "kprobe",
             Self::Tracepoint => "tracepoint",
-        })
+        }
+    }
+
+    /// As the programs know it.
+    pub const fn setting(self) -> u32 {
+        match self {
+            Self::Fexit => PLAN_FEXIT,
+            Self::Kprobe => PLAN_KPROBE,
+            Self::Tracepoint => PLAN_TRACEPOINT,
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

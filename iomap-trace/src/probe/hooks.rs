@@ -1,226 +1,448 @@
-//! The hook table: what we want to see, and the probes that can show it.
+//! The hook table: what we want to see, and in each plan the programs that can show it.
 
-/// A program and the tracepoint it goes to; of several names the first that exists is taken.
-#[derive(Debug)]
-pub struct Attach {
-    /// Name of the program in the object.
-    pub program: &'static str,
-    /// Tracepoints, newest name first.
-    pub tracepoints: &'static [&'static str],
+use super::choice::Plan;
+
+/// Kind of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Fentry,
+    Fexit,
+    Kprobe,
+    Kretprobe,
+    RawTp,
 }
 
-/// A probe that would show more than a tracepoint.
+impl Kind {
+    /// Name as in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
+            Self::Kprobe => "kprobe",
+            Self::Kretprobe => "kretprobe",
+            Self::RawTp => "raw_tp",
+        }
+    }
+}
+
+/// A program and where it goes: a tracepoint, or a function, by its name without the suffixes that
+/// the compiler gives to clones.
+#[derive(Clone, Copy, Debug)]
+pub struct Attach {
+    pub kind: Kind,
+    pub program: &'static str,
+    pub target: &'static str,
+}
+
+/// Several ways to see one thing: the first of which every program attaches is taken.
 #[derive(Debug)]
-pub struct Better {
-    /// Kind.
-    pub via: &'static str,
-    /// Function.
-    pub symbol: &'static str,
+pub struct Part {
+    pub choices: &'static [&'static [Attach]],
+    /// The hook works without it.
+    pub optional: bool,
+}
+
+/// What shows a hook in some plans.
+#[derive(Debug)]
+pub struct Way {
+    pub plans: &'static [Plan],
+    pub parts: &'static [Part],
+    /// Layout slots without which the programs see nothing.
+    pub needs: &'static [&'static str],
+    /// Constants without which they see nothing.
+    pub wants: &'static [Want],
+    /// What it cannot tell.
+    pub limit: Option<&'static str>,
 }
 
 /// A hook.
 #[derive(Debug)]
 pub struct Hook {
-    /// Name.
     pub name: &'static str,
-    /// Raw tracepoint programs; all must attach. Empty: no tracepoint shows it.
-    pub raw_tp: &'static [Attach],
-    /// Layout slots without which the programs see nothing.
-    pub needs: &'static [&'static str],
-    /// Settings without which they see nothing.
-    pub wants: &'static [Want],
+    /// Best first; those of the run's plan are tried.
+    pub ways: &'static [Way],
     /// Only where this filesystem is present.
     pub filesystem: Option<&'static str>,
-    /// Better probes.
-    pub better: &'static [Better],
-    /// What the tracepoints cannot tell, or why there are none.
-    pub limit: Option<&'static str>,
+    /// Why there is none, where no way fits the plan.
+    pub without: &'static str,
 }
 
 /// A constant of the kernel that a hook wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// `EXTENT_LOCKED` and `IO_TREE_INODE_IO`.
+    /// `EXTENT_LOCKED` and `IO_TREE_INODE_IO`, and what the tree's inode is.
     ExtentBits,
-    /// The address of `finish_ordered_fn` and the type of `btrfs_ordered_extent.inode`.
+    /// The address of `finish_ordered_fn`.
     FinishOrdered,
+    /// The type of `btrfs_ordered_extent.inode`.
+    OrderedInode,
 }
 
+/// Name of a hook that post failures hang on.
+pub const DIO: &str = "dio";
+/// Name of the hook that tells of post failures.
+pub const STALE_WARN: &str = "stale-warn";
+/// The hook without which there is nothing to trace.
+pub const ESSENTIAL: &str = "invalidate";
+
+const ALL: &[Plan] = &[Plan::Fexit, Plan::Kprobe, Plan::Tracepoint];
+
 const INVALIDATE: &str = "invalidate_inode_pages2_range";
+
+const fn at(kind: Kind, program: &'static str, target: &'static str) -> Attach {
+    Attach {
+        kind,
+        program,
+        target,
+    }
+}
+
+const fn raw(program: &'static str, tracepoint: &'static str) -> Attach {
+    at(Kind::RawTp, program, tracepoint)
+}
+
+const fn fentry(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Fentry, program, function)
+}
+
+const fn fexit(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Fexit, program, function)
+}
+
+const fn kprobe(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Kprobe, program, function)
+}
+
+const fn kretprobe(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Kretprobe, program, function)
+}
+
+const fn part(choices: &'static [&'static [Attach]]) -> Part {
+    Part {
+        choices,
+        optional: false,
+    }
+}
+
+const fn optional(choices: &'static [&'static [Attach]]) -> Part {
+    Part {
+        choices,
+        optional: true,
+    }
+}
+
+/// The kernel's tracepoints for direct I/O, since 6.5.
+const DIO_TRACEPOINTS: &[Attach] = &[
+    raw("dio_complete", "iomap_dio_complete"),
+    raw("dio_begin", "iomap_dio_rw_begin"),
+];
+const ORDERED_ADD: Part = optional(&[&[raw("ordered_add", "btrfs_ordered_extent_add")]]);
+/// What every begin of a direct write reads.
+const DIO_NEEDS: &[&str] = &[
+    "kiocb_ki_filp",
+    "kiocb_ki_pos",
+    "kiocb_ki_complete",
+    "file_f_mapping",
+    "iov_iter_data_source",
+    "iov_iter_count",
+    "mapping_host",
+    "mapping_wb_err",
+];
 
 /// Evidence first, failures last: when the first failure is seen, its evidence is there.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "dirty",
-        raw_tp: &[Attach {
-            program: "page_dirtied",
-            tracepoints: &["writeback_dirty_folio", "writeback_dirty_page"],
+        ways: &[Way {
+            plans: ALL,
+            parts: &[part(&[
+                &[raw("page_dirtied", "writeback_dirty_folio")],
+                &[raw("page_dirtied", "writeback_dirty_page")],
+            ])],
+            needs: &["folio_index"],
+            wants: &[],
+            limit: None,
         }],
-        needs: &["folio_index"],
-        wants: &[],
         filesystem: None,
-        better: &[],
-        limit: None,
+        without: "",
     },
     Hook {
         name: "cached",
-        raw_tp: &[Attach {
-            program: "page_cached",
-            tracepoints: &["mm_filemap_add_to_page_cache"],
+        ways: &[Way {
+            plans: ALL,
+            parts: &[part(&[&[raw(
+                "page_cached",
+                "mm_filemap_add_to_page_cache",
+            )]])],
+            needs: &["folio_index", "folio_mapping"],
+            wants: &[],
+            limit: None,
         }],
-        needs: &["folio_index", "folio_mapping"],
-        wants: &[],
         filesystem: None,
-        better: &[],
-        limit: None,
+        without: "",
     },
     Hook {
         name: "writeback-error",
-        raw_tp: &[Attach {
-            program: "wb_error",
-            tracepoints: &["filemap_set_wb_err"],
+        ways: &[Way {
+            plans: ALL,
+            parts: &[part(&[&[raw("wb_error", "filemap_set_wb_err")]])],
+            needs: &[],
+            wants: &[],
+            limit: None,
         }],
-        needs: &[],
-        wants: &[],
         filesystem: None,
-        better: &[],
-        limit: None,
+        without: "",
     },
     Hook {
         name: "extent-lock",
-        raw_tp: &[
-            Attach {
-                program: "extent_unlock",
-                tracepoints: &["btrfs_clear_extent_bit"],
-            },
-            Attach {
-                program: "extent_lock",
-                tracepoints: &["btrfs_set_extent_bit"],
-            },
-        ],
-        needs: &[
-            "io_tree_owner",
-            "io_tree_inode",
-            "btrfs_inode_vfs",
-            "inode_i_data",
-        ],
-        wants: &[Want::ExtentBits],
+        ways: &[Way {
+            plans: ALL,
+            parts: &[part(&[&[
+                raw("extent_unlock", "btrfs_clear_extent_bit"),
+                raw("extent_lock", "btrfs_set_extent_bit"),
+            ]])],
+            needs: &[
+                "io_tree_owner",
+                "io_tree_inode",
+                "btrfs_inode_vfs",
+                "inode_i_data",
+            ],
+            wants: &[Want::ExtentBits],
+            limit: None,
+        }],
         filesystem: Some("btrfs"),
-        better: &[],
-        limit: None,
+        without: "",
     },
     Hook {
         name: "ordered",
-        raw_tp: &[
-            Attach {
-                program: "work_end",
-                tracepoints: &["btrfs_all_work_done"],
+        ways: &[
+            Way {
+                plans: &[Plan::Kprobe],
+                parts: &[
+                    part(&[
+                        &[
+                            kretprobe("kretprobe_ordered", "btrfs_finish_one_ordered"),
+                            kprobe("kprobe_ordered", "btrfs_finish_one_ordered"),
+                        ],
+                        &[
+                            kretprobe("kretprobe_ordered", "btrfs_finish_ordered_io"),
+                            kprobe("kprobe_ordered", "btrfs_finish_ordered_io"),
+                        ],
+                    ]),
+                    ORDERED_ADD,
+                ],
+                needs: &[
+                    "ordered_inode",
+                    "ordered_file_offset",
+                    "ordered_num_bytes",
+                    "inode_i_data",
+                ],
+                wants: &[Want::OrderedInode],
+                limit: None,
             },
-            Attach {
-                program: "work_begin",
-                tracepoints: &["btrfs_work_sched"],
+            Way {
+                plans: ALL,
+                parts: &[
+                    part(&[&[
+                        raw("work_end", "btrfs_all_work_done"),
+                        raw("work_begin", "btrfs_work_sched"),
+                    ]]),
+                    ORDERED_ADD,
+                ],
+                needs: &[
+                    "ordered_work",
+                    "ordered_inode",
+                    "ordered_file_offset",
+                    "ordered_num_bytes",
+                    "btrfs_work_func",
+                    "inode_i_data",
+                ],
+                wants: &[Want::FinishOrdered, Want::OrderedInode],
+                limit: None,
             },
         ],
-        needs: &[
-            "ordered_work",
-            "ordered_inode",
-            "ordered_file_offset",
-            "btrfs_work_func",
-            "inode_i_data",
-        ],
-        wants: &[Want::FinishOrdered],
         filesystem: Some("btrfs"),
-        better: &[],
-        limit: None,
+        without: "",
     },
     Hook {
         name: "release",
-        raw_tp: &[],
-        needs: &[],
-        wants: &[],
-        filesystem: None,
-        better: &[
-            Better {
-                via: "fexit",
-                symbol: "folio_unmap_invalidate",
+        ways: &[
+            Way {
+                plans: &[Plan::Fexit],
+                parts: &[part(&[
+                    &[
+                        fexit("fexit_unmap", "folio_unmap_invalidate"),
+                        fentry("fentry_release", "folio_unmap_invalidate"),
+                    ],
+                    &[
+                        fexit("fexit_release", "filemap_release_folio"),
+                        fentry("fentry_release", "filemap_release_folio"),
+                    ],
+                    &[
+                        fexit("fexit_release", "try_to_release_page"),
+                        fentry("fentry_release", "try_to_release_page"),
+                    ],
+                ])],
+                needs: &["folio_mapping", "folio_index", "mapping_host"],
+                wants: &[],
+                limit: None,
             },
-            Better {
-                via: "kprobe",
-                symbol: "btrfs_release_folio",
+            Way {
+                plans: &[Plan::Kprobe],
+                parts: &[
+                    part(&[
+                        &[
+                            kretprobe("kretprobe_unmap", "folio_unmap_invalidate"),
+                            kprobe("kprobe_unmap", "folio_unmap_invalidate"),
+                        ],
+                        &[
+                            kretprobe("kretprobe_release", "filemap_release_folio"),
+                            kprobe("kprobe_release", "filemap_release_folio"),
+                        ],
+                        &[
+                            kretprobe("kretprobe_release", "try_to_release_page"),
+                            kprobe("kprobe_release", "try_to_release_page"),
+                        ],
+                    ]),
+                    optional(&[
+                        &[
+                            kretprobe("kretprobe_btrfs_release", "btrfs_release_folio"),
+                            kprobe("kprobe_btrfs_release", "btrfs_release_folio"),
+                        ],
+                        &[
+                            kretprobe("kretprobe_btrfs_release", "btrfs_releasepage"),
+                            kprobe("kprobe_btrfs_release", "btrfs_releasepage"),
+                        ],
+                    ]),
+                ],
+                needs: &["folio_mapping", "folio_index", "mapping_host"],
+                wants: &[],
+                limit: None,
             },
         ],
-        limit: Some("no tracepoint for it: the page cache is walked instead"),
+        filesystem: None,
+        without: "no tracepoint for it: the page cache is walked instead",
     },
     Hook {
-        name: "stale-warn",
-        raw_tp: &[],
-        needs: &[],
-        wants: &[],
-        filesystem: None,
-        better: &[
-            Better {
-                via: "fentry",
-                symbol: "dio_warn_stale_pagecache",
+        name: STALE_WARN,
+        ways: &[
+            Way {
+                plans: &[Plan::Fexit],
+                parts: &[part(&[&[fentry(
+                    "fentry_stale_warn",
+                    "dio_warn_stale_pagecache",
+                )]])],
+                needs: &[],
+                wants: &[],
+                limit: None,
             },
-            Better {
-                via: "kprobe",
-                symbol: "dio_warn_stale_pagecache",
+            Way {
+                plans: &[Plan::Kprobe],
+                parts: &[part(&[&[kprobe(
+                    "kprobe_stale_warn",
+                    "dio_warn_stale_pagecache",
+                )]])],
+                needs: &[],
+                wants: &[],
+                limit: None,
             },
         ],
-        limit: Some("no tracepoint for it: left folios and wb_err tell"),
+        filesystem: None,
+        without: "no tracepoint for it: left folios and wb_err tell",
     },
     Hook {
-        name: "dio",
-        raw_tp: &[
-            Attach {
-                program: "dio_complete",
-                tracepoints: &["iomap_dio_complete"],
+        name: DIO,
+        ways: &[
+            Way {
+                plans: &[Plan::Fexit],
+                parts: &[
+                    part(&[
+                        DIO_TRACEPOINTS,
+                        &[
+                            fexit("fexit_complete", "iomap_dio_complete"),
+                            fentry("fentry_complete", "iomap_dio_complete"),
+                            fentry("fentry_dio_rw", "__iomap_dio_rw"),
+                        ],
+                    ]),
+                    optional(&[&[fentry("fentry_post", "kiocb_invalidate_post_direct_write")]]),
+                    optional(&[&[fentry("fentry_generic", "generic_file_direct_write")]]),
+                ],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: None,
             },
-            Attach {
-                program: "dio_begin",
-                tracepoints: &["iomap_dio_rw_begin"],
+            Way {
+                plans: &[Plan::Kprobe],
+                parts: &[
+                    part(&[
+                        DIO_TRACEPOINTS,
+                        &[
+                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                        ],
+                    ]),
+                    optional(&[&[kprobe("kprobe_post", "kiocb_invalidate_post_direct_write")]]),
+                    optional(&[&[kprobe("kprobe_generic", "generic_file_direct_write")]]),
+                ],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: None,
+            },
+            Way {
+                plans: &[Plan::Tracepoint],
+                parts: &[part(&[DIO_TRACEPOINTS])],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: None,
             },
         ],
-        needs: &[
-            "kiocb_ki_filp",
-            "kiocb_ki_pos",
-            "kiocb_ki_complete",
-            "file_f_mapping",
-            "iov_iter_data_source",
-            "iov_iter_count",
-            "mapping_host",
-            "mapping_wb_err",
-        ],
-        wants: &[],
         filesystem: None,
-        better: &[],
-        limit: None,
+        without: "",
     },
     Hook {
-        name: "invalidate",
-        raw_tp: &[Attach {
-            program: "invalidate_fail",
-            tracepoints: &["iomap_dio_invalidate_fail"],
-        }],
-        needs: &["inode_i_mapping", "inode_i_ino", "inode_i_sb", "sb_s_dev"],
-        wants: &[],
-        filesystem: None,
-        better: &[
-            Better {
-                via: "fexit",
-                symbol: INVALIDATE,
+        name: ESSENTIAL,
+        ways: &[
+            Way {
+                plans: &[Plan::Fexit],
+                parts: &[
+                    part(&[&[fexit("fexit_invalidate", INVALIDATE)]]),
+                    optional(&[&[raw("invalidate_fail", "iomap_dio_invalidate_fail")]]),
+                ],
+                needs: INVALIDATE_NEEDS,
+                wants: &[],
+                limit: None,
             },
-            Better {
-                via: "kprobe",
-                symbol: INVALIDATE,
+            Way {
+                plans: &[Plan::Kprobe],
+                parts: &[
+                    part(&[&[
+                        kretprobe("kretprobe_invalidate", INVALIDATE),
+                        kprobe("kprobe_invalidate", INVALIDATE),
+                    ]]),
+                    optional(&[&[raw("invalidate_fail", "iomap_dio_invalidate_fail")]]),
+                ],
+                needs: INVALIDATE_NEEDS,
+                wants: &[],
+                limit: None,
+            },
+            Way {
+                plans: &[Plan::Tracepoint],
+                parts: &[part(&[&[raw(
+                    "invalidate_fail",
+                    "iomap_dio_invalidate_fail",
+                )]])],
+                needs: INVALIDATE_NEEDS,
+                wants: &[],
+                limit: Some("sees filesystems on iomap only, and not the errno"),
             },
         ],
-        limit: Some("sees filesystems on iomap only, and not the errno"),
+        filesystem: None,
+        without: "",
     },
 ];
 
-/// The hook without which there is nothing to trace.
-pub const ESSENTIAL: &str = "invalidate";
+const INVALIDATE_NEEDS: &[&str] = &["inode_i_mapping", "inode_i_ino", "inode_i_sb", "sb_s_dev"];
 
 #[cfg(test)]
 mod tests {
@@ -230,15 +452,31 @@ mod tests {
     fn every_slot_that_a_hook_needs_exists() {
         let slots: Vec<_> = iomap_trace_ebpf::FIELDS.iter().map(|f| f.slot).collect();
         for hook in HOOKS {
-            for need in hook.needs {
+            for need in hook.ways.iter().flat_map(|way| way.needs) {
                 assert!(slots.contains(need), "{} needs {need}", hook.name);
             }
-            assert!(
-                !hook.raw_tp.is_empty() || hook.limit.is_some(),
-                "{} gives no reason",
-                hook.name
-            );
         }
         assert_eq!(HOOKS.last().map(|h| h.name), Some(ESSENTIAL));
+    }
+
+    #[test]
+    fn a_plan_without_a_way_has_a_reason() {
+        for (hook, plan) in HOOKS.iter().flat_map(|h| ALL.iter().map(move |p| (h, p))) {
+            let has_way = hook.ways.iter().any(|way| way.plans.contains(plan));
+            assert!(has_way || !hook.without.is_empty(), "{} {plan}", hook.name);
+        }
+    }
+
+    #[test]
+    fn tracepoints_alone_use_nothing_else() {
+        let ways = HOOKS.iter().flat_map(|hook| hook.ways);
+        let ways = ways.filter(|way| way.plans.contains(&Plan::Tracepoint));
+        let attaches = ways
+            .flat_map(|way| way.parts)
+            .flat_map(|part| part.choices)
+            .flat_map(|choice| *choice);
+        for attach in attaches {
+            assert_eq!(attach.kind, Kind::RawTp, "{}", attach.program);
+        }
     }
 }

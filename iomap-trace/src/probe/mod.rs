@@ -1,5 +1,6 @@
 //! The hook table, the plan (the best probe for each hook, with the reason), loading, attaching.
 
+mod attach;
 mod choice;
 mod counters;
 mod filters;

@@ -2,8 +2,9 @@
 
 use iomap_trace_ebpf::{FIELDS, LAYOUT_LEN, MISSING, Settings};
 
-use super::filters::Filters;
+use super::choice::Plan;
 use super::hooks::Want;
+use super::tracer::Options;
 use crate::kernel::Kernel;
 
 /// Pages that the walk of the page cache understands.
@@ -35,20 +36,20 @@ impl Resolved {
 }
 
 /// Settings of this kernel with these filters.
-pub fn resolve(kernel: &Kernel, filters: &Filters, stacks: bool) -> Resolved {
+pub fn resolve(kernel: &Kernel, options: &Options, plan: Plan) -> Resolved {
+    let filters = &options.filters;
     let constants = &kernel.constants;
     let mut unknown = Vec::new();
     let finish_ordered_fn = kernel
         .symbols()
         .map_err(str::to_owned)
         .and_then(|symbols| symbols.function("finish_ordered_fn").map(|s| s.address));
-    match (&finish_ordered_fn, constants.ordered_inode_is_vfs) {
-        (Err(why), _) => unknown.push((Want::FinishOrdered, why.clone())),
-        (Ok(_), None) => unknown.push((
-            Want::FinishOrdered,
-            "the type of `btrfs_ordered_extent.inode` is not known".to_owned(),
-        )),
-        _ => {}
+    if let Err(why) = &finish_ordered_fn {
+        unknown.push((Want::FinishOrdered, why.clone()));
+    }
+    if constants.ordered_inode_is_vfs.is_none() {
+        let why = "the type of `btrfs_ordered_extent.inode` is not known";
+        unknown.push((Want::OrderedInode, why.to_owned()));
     }
     if constants.extent_locked.is_none() || constants.io_tree_inode_io.is_none() {
         let why = "`EXTENT_LOCKED` or `IO_TREE_INODE_IO` is not in the type information";
@@ -85,8 +86,8 @@ pub fn resolve(kernel: &Kernel, filters: &Filters, stacks: bool) -> Resolved {
         ordered_inode_is_vfs: u32::from(constants.ordered_inode_is_vfs == Some(true)),
         io_tree_inode_is_vfs: u32::from(constants.io_tree_inode_is_vfs == Some(true)),
         foreign_unlocks: u32::from(constants.foreign_unlocks == Some(true)),
-        plan: iomap_trace_ebpf::PLAN_TRACEPOINT,
-        stacks: u32::from(stacks),
+        plan: plan.setting(),
+        stacks: u32::from(options.stacks),
     };
     Resolved {
         settings: PodSettings(settings),

@@ -1,19 +1,42 @@
 //! What `doctor` shows of the hooks: they are attached for a moment, and the answers kept.
 
+use super::choice::Choice;
 use super::hooks::HOOKS;
 use super::tracer::{Options, Tracer};
-use crate::event::{HookReport, HookState};
+use crate::event::{HookReport, HookState, ProgramReport};
 use crate::kernel::Kernel;
 
-/// Name of the plan, and every hook with its probe or the reason why it has none.
-pub fn survey(kernel: &Kernel) -> (String, Vec<HookReport>) {
+/// What a run on this kernel would have.
+pub struct Survey {
+    /// Name of the plan.
+    pub plan: String,
+    /// Every hook, with its probe or the reason why it has none.
+    pub hooks: Vec<HookReport>,
+    /// The programs that were loaded.
+    pub programs: Vec<ProgramReport>,
+}
+
+/// Attaches everything for a moment.
+pub fn survey(kernel: &Kernel, choice: Choice) -> Survey {
     let tried = kernel.privileges.check().and_then(|()| {
         kernel.require_types()?;
-        Tracer::try_attach(kernel, &Options::default())
+        let options = Options {
+            choice,
+            ..Options::default()
+        };
+        Tracer::try_attach(kernel, &options)
     });
     match tried {
-        Ok(tracer) => (tracer.plan().to_owned(), tracer.hooks),
-        Err(why) => ("none".to_owned(), untried(&format!("not tried: {why:#}"))),
+        Ok(tracer) => Survey {
+            plan: tracer.plan().to_owned(),
+            programs: tracer.programs(),
+            hooks: tracer.hooks,
+        },
+        Err(why) => Survey {
+            plan: "none".to_owned(),
+            hooks: untried(&format!("not tried: {why:#}")),
+            programs: Vec::new(),
+        },
     }
 }
 

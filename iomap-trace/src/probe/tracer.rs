@@ -1,23 +1,23 @@
 //! Loads and attaches the programs, hook by hook.
 
 use anyhow::{Context, Result};
-use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{Program, ProgramError, RawTracePoint};
 use aya::sys::{Stats, enable_stats};
+use aya::{Btf, Ebpf};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use super::choice::Choice;
+use super::attach::{Attacher, unload_program};
+use super::choice::{Choice, Plan};
 use super::counters;
 use super::filters::Filters;
-use super::hooks::{ESSENTIAL, HOOKS, Hook};
+use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN};
 use super::object;
-use super::settings::{self, Resolved};
-use super::trial::{Trials, root_cause};
+use super::settings;
+use super::trial;
 use crate::error::{ExitKind, Fail};
-use crate::event::{HookReport, HookState};
+use crate::event::{HookReport, HookState, ProgramReport};
 use crate::kernel::Kernel;
 
 /// How to trace.
@@ -38,6 +38,7 @@ pub struct Tracer {
     ebpf: Ebpf,
     /// Every hook, with its probe or the reason why it has none.
     pub hooks: Vec<HookReport>,
+    plan: Plan,
     /// Keeps the kernel's run-time statistics on.
     stats: Option<OwnedFd>,
 }
@@ -68,39 +69,76 @@ impl Tracer {
         }
     }
 
-    /// As [`Tracer::attach`], but a missing hook is only reported.
+    /// As [`Tracer::attach`], but a missing hook is only reported. Of several plans the first that
+    /// has the essential hook is taken, else the last one.
     pub(super) fn try_attach(kernel: &Kernel, options: &Options) -> Result<Self> {
         raise_memlock();
-        let resolved = settings::resolve(kernel, &options.filters, options.stacks);
-        let mut ebpf = object::open(&resolved, options.verbose)?;
         // Before anything runs, so that cost and counters begin together.
         let stats = enable_stats(Stats::RunTime).ok();
-        let mut trials = Trials::default();
-        let mut hooks: Vec<_> = HOOKS
-            .iter()
-            .map(|hook| {
-                attach_hook(
-                    &mut ebpf,
-                    hook,
-                    kernel,
-                    &resolved,
-                    options.choice,
-                    &mut trials,
-                )
-            })
-            .collect();
-        hooks.reverse();
-        if !is_attached(&hooks, "dio")
-            && let Some(hook) = hooks.iter_mut().find(|h| h.hook == "stale-warn")
-        {
-            hook.reason = Some("no tracepoint for it, nor for dio: no post failure is seen".into());
+        let plans = options.choice.plans();
+        let btf = plans
+            .contains(&Plan::Fexit)
+            .then(|| Btf::from_sys_fs().ok())
+            .flatten();
+        let mut passed: Vec<(Plan, String)> = Vec::new();
+        let mut last = None;
+        for &plan in plans {
+            let resolved = settings::resolve(kernel, options, plan);
+            let mut ebpf = object::open(&resolved, options.verbose)?;
+            let trial = trial::plan(&mut ebpf, plan, btf.as_ref());
+            if let Err(why) = &trial
+                && plans.len() > 1
+            {
+                passed.push((plan, why.clone()));
+                continue;
+            }
+            let attacher = Attacher {
+                kernel,
+                resolved: &resolved,
+                plan,
+                btf: btf.as_ref(),
+                passed: &passed,
+            };
+            let attach = |hook| attacher.attach(&mut ebpf, hook);
+            let mut hooks: Vec<_> = HOOKS.iter().map(attach).collect();
+            hooks.reverse();
+            say_what_hangs_on_dio(&mut hooks);
+            let essential = hooks.iter().find(|h| h.hook == ESSENTIAL).cloned();
+            last = Some((ebpf, hooks, plan));
+            match essential {
+                Some(hook) if hook.state == HookState::Skipped => {
+                    passed.push((plan, hook.reason.unwrap_or_default()));
+                }
+                _ => break,
+            }
         }
-        Ok(Self { ebpf, hooks, stats })
+        let (ebpf, hooks, plan) = last.context("no plan was possible")?;
+        Ok(Self {
+            ebpf,
+            hooks,
+            plan,
+            stats,
+        })
     }
 
     /// Name of the plan that the hooks follow.
     pub fn plan(&self) -> &'static str {
-        PLAN
+        self.plan.name()
+    }
+
+    /// The programs that are loaded.
+    pub fn programs(&self) -> Vec<ProgramReport> {
+        let loaded = self.ebpf.programs().filter_map(|(name, program)| {
+            let info = program.info().ok()?;
+            Some(ProgramReport {
+                name: name.to_owned(),
+                instructions: info.size_translated().unwrap_or(0) / INSTRUCTION_BYTES,
+                verified: info.verified_instruction_count().filter(|n| *n > 0),
+            })
+        });
+        let mut programs: Vec<_> = loaded.collect();
+        programs.sort_by(|a, b| a.name.cmp(&b.name));
+        programs
     }
 
     /// Takes the ring buffer out.
@@ -126,10 +164,7 @@ impl Tracer {
     /// Detaches and unloads every program. The counters stay.
     pub fn detach(&mut self) {
         for (_, program) in self.ebpf.programs_mut() {
-            // One that was never loaded cannot be unloaded; the trials are gone already.
-            if let Program::RawTracePoint(program) = program {
-                let _ = program.unload();
-            }
+            unload_program(program);
         }
         // Detaching does not wait for a program that runs right now; a grace period of RCU does.
         // Without it (a seccomp filter may forbid it) a last record could be missed.
@@ -167,12 +202,18 @@ impl Tracer {
     }
 }
 
-const PLAN: &str = "tracepoint";
+/// Bytes of one BPF instruction.
+const INSTRUCTION_BYTES: u32 = 8;
 
-fn is_attached(hooks: &[HookReport], name: &str) -> bool {
-    hooks
-        .iter()
-        .any(|h| h.hook == name && h.state == HookState::Attached)
+/// Where direct writes are not followed, no post failure can be inferred either.
+fn say_what_hangs_on_dio(hooks: &mut [HookReport]) {
+    let skipped =
+        |hook: &HookReport, name: &str| hook.hook == name && hook.state == HookState::Skipped;
+    if hooks.iter().any(|hook| skipped(hook, DIO))
+        && let Some(hook) = hooks.iter_mut().find(|hook| skipped(hook, STALE_WARN))
+    {
+        hook.reason = Some("no tracepoint for it, nor for dio: no post failure is seen".into());
+    }
 }
 
 /// Before 5.11 maps count against this limit. Later it does not matter, and raising it may be
@@ -193,126 +234,4 @@ fn missed_runs(fd: i32) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
     text.lines()
         .find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
-}
-
-fn attach_hook(
-    ebpf: &mut Ebpf,
-    hook: &Hook,
-    kernel: &Kernel,
-    resolved: &Resolved,
-    choice: Choice,
-    trials: &mut Trials,
-) -> HookReport {
-    let rejected = trials.reject(ebpf, hook.better);
-    let skipped = |reason: String| HookReport {
-        hook: hook.name.to_owned(),
-        state: HookState::Skipped,
-        via: None,
-        symbol: None,
-        reason: Some(reason),
-        rejected: rejected.clone(),
-    };
-    if !matches!(choice, Choice::Auto | Choice::Tracepoint) {
-        return skipped(format!(
-            "this version has no {choice} program for it yet, and `--probes {choice}` allows no other"
-        ));
-    }
-    if let Some(why) = impossible(hook, kernel, resolved) {
-        return skipped(why);
-    }
-    let attached = attach_all(ebpf, hook);
-    if attached.is_err() {
-        // Half a hook is none.
-        for attach in hook.raw_tp {
-            if let Some(Program::RawTracePoint(program)) = ebpf.program_mut(attach.program) {
-                let _ = program.unload();
-            }
-        }
-    }
-    match attached {
-        Ok(symbols) => HookReport {
-            hook: hook.name.to_owned(),
-            state: HookState::Attached,
-            via: Some("raw_tp".to_owned()),
-            symbol: Some(symbols.join(" ")),
-            reason: hook.limit.map(str::to_owned),
-            rejected,
-        },
-        Err(why) => skipped(why),
-    }
-}
-
-/// What is missing for a hook, if anything is.
-fn impossible(hook: &Hook, kernel: &Kernel, resolved: &Resolved) -> Option<String> {
-    if hook.raw_tp.is_empty() {
-        return Some(hook.limit.unwrap_or("no tracepoint shows it").to_owned());
-    }
-    if let Some(fs) = hook.filesystem
-        && kernel.has_filesystem(fs) == Some(false)
-    {
-        return Some(format!("{fs} is not loaded"));
-    }
-    let absent = |name: &&str| kernel.tracepoint_exists(name) == Some(false);
-    for attach in hook.raw_tp {
-        if attach.tracepoints.iter().all(absent) {
-            return Some(format!(
-                "this kernel has no tracepoint {}",
-                attach.tracepoints.join(" or ")
-            ));
-        }
-    }
-    for slot in hook.needs {
-        if let Some(why) = kernel.layout.why_missing(slot) {
-            return Some(format!("a struct member is not known: {why}"));
-        }
-    }
-    hook.wants
-        .iter()
-        .find_map(|want| resolved.why_unknown(*want).map(str::to_owned))
-}
-
-fn attach_all(ebpf: &mut Ebpf, hook: &Hook) -> Result<Vec<&'static str>, String> {
-    let mut symbols = Vec::new();
-    for attach in hook.raw_tp {
-        let program = ebpf
-            .program_mut(attach.program)
-            .ok_or("the object lacks its program")?;
-        let program: &mut RawTracePoint = program.try_into().map_err(root_cause)?;
-        program
-            .load()
-            .map_err(|e| format!("the verifier refuses it: {}", refusal(e)))?;
-        let mut why = String::new();
-        let found = attach
-            .tracepoints
-            .iter()
-            .find(|name| match program.attach(name) {
-                Ok(_) => true,
-                Err(e) => {
-                    why = format!("tracepoint {name}: {}", root_cause(e));
-                    false
-                }
-            });
-        symbols.push(*found.ok_or(why)?);
-    }
-    Ok(symbols)
-}
-
-/// Last lines of the verifier's log hold the reason.
-fn refusal(error: ProgramError) -> String {
-    if let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = &error
-    {
-        let log = verifier_log.to_string();
-        let last = log
-            .lines()
-            .rev()
-            .find(|l| !l.trim().is_empty() && !l.starts_with("processed"));
-        return last.map_or_else(
-            || io_error.to_string(),
-            |line| format!("{io_error}: {}", line.trim()),
-        );
-    }
-    root_cause(error)
 }

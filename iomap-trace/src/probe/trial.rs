@@ -1,74 +1,49 @@
-//! Whether this kernel takes probes of a kind, found by trying with an empty program.
+//! Whether this kernel takes probes of a plan, found by trying with an empty program.
 
-use aya::Ebpf;
 use aya::programs::{FExit, KProbe};
-use std::collections::BTreeMap;
+use aya::{Btf, Ebpf};
 
-use super::hooks::Better;
-use crate::event::Rejected;
+use super::choice::Plan;
 
-/// Answers of the trials, asked once for each kind.
-#[derive(Default)]
-pub struct Trials {
-    answers: BTreeMap<&'static str, Result<(), String>>,
-}
+const SYMBOL: &str = "invalidate_inode_pages2_range";
 
-impl Trials {
-    /// Why the better probes of a hook are not used.
-    pub fn reject(&mut self, ebpf: &mut Ebpf, better: &[Better]) -> Vec<Rejected> {
-        better
-            .iter()
-            .map(|probe| {
-                let kind = if probe.via == "kprobe" {
-                    "kprobe"
-                } else {
-                    "fexit"
-                };
-                let answer = self
-                    .answers
-                    .entry(kind)
-                    .or_insert_with(|| try_kind(ebpf, kind));
-                let why = match answer {
-                    Ok(()) => format!(
-                        "possible on {}, but this version of iomap-trace has no such program yet",
-                        probe.symbol
-                    ),
-                    Err(why) => why.clone(),
-                };
-                Rejected {
-                    via: probe.via.to_owned(),
-                    why,
-                }
-            })
-            .collect()
+/// Attaches an empty program and takes it away again.
+///
+/// # Errors
+/// Why the kernel does not take it, in one line.
+pub fn plan(ebpf: &mut Ebpf, plan: Plan, btf: Option<&Btf>) -> Result<(), String> {
+    match plan {
+        Plan::Tracepoint => Ok(()),
+        Plan::Fexit => fexit(ebpf, btf),
+        Plan::Kprobe => kprobe(ebpf),
     }
 }
 
-fn try_kind(ebpf: &mut Ebpf, kind: &str) -> Result<(), String> {
-    const SYMBOL: &str = "invalidate_inode_pages2_range";
-    let program = format!("trial_{kind}");
-    let program = ebpf
-        .program_mut(&program)
-        .ok_or("the object lacks its trial program")?;
-    if kind == "fexit" {
-        let types = aya::Btf::from_sys_fs().map_err(root_cause)?;
-        let fexit: &mut FExit = program.try_into().map_err(root_cause)?;
-        fexit
-            .load(SYMBOL, &types)
-            .map_err(|e| format!("loading is refused: {}", root_cause(e)))?;
-        fexit
-            .attach()
-            .map_err(|e| format!("attaching is refused: {}", root_cause(e)))?;
-        return fexit.unload().map_err(root_cause);
-    }
-    let kprobe: &mut KProbe = program.try_into().map_err(root_cause)?;
-    kprobe
+fn fexit(ebpf: &mut Ebpf, btf: Option<&Btf>) -> Result<(), String> {
+    let btf = btf.ok_or("the types of vmlinux cannot be read")?;
+    let program = ebpf.program_mut("trial_fexit");
+    let program = program.ok_or("the object lacks its trial program")?;
+    let program: &mut FExit = program.try_into().map_err(root_cause)?;
+    program
+        .load(SYMBOL, btf)
+        .map_err(|e| format!("loading is refused: {}", root_cause(e)))?;
+    program
+        .attach()
+        .map_err(|e| format!("attaching is refused: {}", root_cause(e)))?;
+    program.unload().map_err(root_cause)
+}
+
+fn kprobe(ebpf: &mut Ebpf) -> Result<(), String> {
+    let program = ebpf.program_mut("trial_kprobe");
+    let program = program.ok_or("the object lacks its trial program")?;
+    let program: &mut KProbe = program.try_into().map_err(root_cause)?;
+    program
         .load()
         .map_err(|e| format!("loading is refused: {}", root_cause(e)))?;
-    kprobe
+    program
         .attach(SYMBOL, 0)
         .map_err(|e| format!("the kernel has no kprobes ({})", root_cause(e)))?;
-    kprobe.unload().map_err(root_cause)
+    program.unload().map_err(root_cause)
 }
 
 /// The innermost error, on one line: the outer ones only repeat what was tried.

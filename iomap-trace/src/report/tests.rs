@@ -29,6 +29,7 @@ fn start() -> Start {
         mounts: vec![],
         plan: "tracepoint".into(),
         hooks: vec![],
+        programs: Vec::new(),
         facts: Facts::default(),
         layout: BTreeMap::new(),
     }
@@ -75,6 +76,7 @@ fn verdict(failure: u64, cause: Cause) -> Verdict {
         cause,
         confidence: Confidence::Exact,
         party: None,
+        cached_by: None,
         holders: vec![],
         also: vec![],
         self_inflicted: false,

@@ -42,6 +42,7 @@ pub fn start() -> Event {
         }],
         plan: "tracepoint".into(),
         hooks: ["invalidate", "dirty", "cached", "dio"].map(hook).to_vec(),
+        programs: Vec::new(),
         facts: Facts::default(),
         layout: BTreeMap::from([("inode_i_ino".into(), 64)]),
     }))

@@ -25,6 +25,7 @@ pub fn render(findings: &Findings<'_>) -> Result<String> {
         "tracefs": tracefs(kernel),
         "plan": findings.plan,
         "hooks": findings.hooks,
+        "programs": findings.programs,
         "layout": kernel.layout.named(),
         "layout_missing": missing.collect::<serde_json::Map<_, _>>(),
         "facts": kernel.facts,

@@ -233,6 +233,7 @@ mod tests {
         for roots in [nothing, Roots::default()] {
             let kernel = Kernel::probe(&roots);
             let findings = Findings {
+                programs: Vec::new(),
                 plan: "tracepoint".to_owned(),
                 hooks: vec![
                     hook("invalidate", HookState::Attached),

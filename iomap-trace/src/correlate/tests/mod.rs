@@ -28,6 +28,7 @@ fn start(ordered_blocks_release: bool) -> Start {
             reason: None,
             rejected: vec![],
         }],
+        programs: vec![],
         facts: Facts {
             ordered_blocks_release: Some(ordered_blocks_release),
             writeback_error_fires: Some(true),

@@ -1,0 +1,105 @@
+//! The fexit plan: fentry and fexit programs on functions of vmlinux.
+//!
+//! Arguments that are pointers are read as plain numbers, by a helper: what is done with them is
+//! checked reading anyway.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::macros::{fentry, fexit};
+use aya_ebpf::programs::{FEntryContext, FExitContext};
+use iomap_trace_ebpf::Counter;
+
+use crate::maps::RefusalScratch;
+use crate::read::{count, read};
+use crate::{dio, invalidate, release, write};
+
+/// Argument `n` of the probed function, as a number; 0 when it cannot be read.
+#[inline(always)]
+fn arg<C: EbpfContext>(ctx: &C, n: u64) -> u64 {
+    read(ctx.as_ptr() as u64 + 8 * n).unwrap_or(0)
+}
+
+/// `__iomap_dio_rw(kiocb, iter, ...)`, where it has no tracepoint.
+#[fentry]
+pub fn fentry_dio_rw(ctx: FEntryContext) -> i32 {
+    write::begin(&ctx, arg(&ctx, 0), arg(&ctx, 1), false);
+    0
+}
+
+/// `generic_file_direct_write(kiocb, iter)`.
+#[fentry]
+pub fn fentry_generic(ctx: FEntryContext) -> i32 {
+    write::begin(&ctx, arg(&ctx, 0), arg(&ctx, 1), true);
+    0
+}
+
+/// `kiocb_invalidate_post_direct_write(kiocb, count)`, since 6.1.
+#[fentry]
+pub fn fentry_post(ctx: FEntryContext) -> i32 {
+    if write::post_begin(arg(&ctx, 0), arg(&ctx, 1)).is_err() {
+        count(Counter::CompleteLost);
+    }
+    0
+}
+
+/// `iomap_dio_complete(dio)`, where it has no tracepoint.
+#[fentry]
+pub fn fentry_complete(ctx: FEntryContext) -> i32 {
+    if write::complete_begin(arg(&ctx, 0)).is_err() {
+        count(Counter::CompleteLost);
+    }
+    0
+}
+
+/// Its end.
+#[fexit]
+pub fn fexit_complete(ctx: FExitContext) -> i32 {
+    if let Some(dio) = write::complete_end(ctx.arg::<u64>(1) as i64)
+        && dio::reappeared(&ctx, &dio).is_err()
+    {
+        count(Counter::CompleteLost);
+    }
+    0
+}
+
+/// `invalidate_inode_pages2_range(mapping, start, end)`.
+#[fexit]
+pub fn fexit_invalidate(ctx: FExitContext) -> i32 {
+    let errno = ctx.arg::<u64>(3) as i32;
+    if errno != 0 {
+        invalidate::returned(&ctx, arg(&ctx, 0), errno);
+    }
+    0
+}
+
+/// A release function begins: whichever this kernel has.
+#[fentry]
+pub fn fentry_release(_ctx: FEntryContext) -> i32 {
+    release::asked(0);
+    0
+}
+
+/// `folio_unmap_invalidate(mapping, folio, gfp)`, since 6.14: negative when it failed.
+#[fexit]
+pub fn fexit_unmap(ctx: FExitContext) -> i32 {
+    if (ctx.arg::<u64>(3) as i32) < 0 {
+        release::refused(&ctx, arg(&ctx, 1), RefusalScratch::Any);
+    }
+    0
+}
+
+/// `filemap_release_folio(folio, gfp)` or `try_to_release_page(page, gfp)`: 0 when refused. A
+/// `bool` says nothing beyond its first byte.
+#[fexit]
+pub fn fexit_release(ctx: FExitContext) -> i32 {
+    if ctx.arg::<u64>(2) as u8 == 0 {
+        release::refused(&ctx, arg(&ctx, 0), RefusalScratch::Any);
+    }
+    0
+}
+
+/// `dio_warn_stale_pagecache(file)`.
+#[fentry]
+pub fn fentry_stale_warn(ctx: FEntryContext) -> i32 {
+    invalidate::stale_warn(&ctx);
+    0
+}

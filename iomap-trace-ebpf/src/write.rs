@@ -1,0 +1,268 @@
+//! A direct write between its begin and its end: who writes what, and how far it has come.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::bpf_get_current_cgroup_id;
+use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN};
+
+use crate::maps::{
+    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST,
+    STAGE_SUBMIT,
+};
+use crate::read::{Fault, count, member, setting};
+use crate::{actor, pages};
+
+/// `ITER_SOURCE` (include/linux/uio.h), bit 0 of the iterator's type before 5.14: the iterator's
+/// data is the source, so this is a write.
+const ITER_SOURCE: u8 = 1;
+
+/// A direct read or write begins; `generic` in `generic_file_direct_write`.
+#[inline(always)]
+pub fn begin<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) {
+    if !generic && member!(iter, iov_iter_data_source as u8).unwrap_or(0) & 1 != ITER_SOURCE {
+        forget(kiocb);
+        return;
+    }
+    count(Counter::DioWrites);
+    if begin_write(ctx, kiocb, iter, generic).is_err() {
+        count(Counter::BeginLost);
+    }
+}
+
+/// A read may use the kiocb of a write that never completed.
+#[inline(always)]
+fn forget(kiocb: u64) {
+    if let Some(dio) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
+        // SAFETY: this entry is only written by this task.
+        unsafe { (*dio).kiocb = 0 };
+    }
+    if member!(kiocb, kiocb_ki_complete as u64).unwrap_or(0) != 0 {
+        let _ = DIO_BY_KIOCB.remove(kiocb);
+    }
+}
+
+#[inline(always)]
+fn begin_write<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) -> Result<(), Fault> {
+    let mut dio = described(kiocb)?;
+    dio.count = member!(iter, iov_iter_count as u64)?;
+    if generic {
+        dio.stage = STAGE_GENERIC;
+        dio.iter = iter;
+    }
+    dio.faults = 0;
+    watch(ctx, dio.mapping)?;
+    if !follow(&dio) {
+        count(Counter::DioMapFull);
+        aya_log_ebpf::warn!(ctx, "direct write not followed: map full");
+    }
+    Ok(())
+}
+
+/// What the kiocb tells of a write of this task; whether it begins now the caller knows.
+#[inline(always)]
+fn described(kiocb: u64) -> Result<Dio, Fault> {
+    let file = member!(kiocb, kiocb_ki_filp as u64)?;
+    let mapping = member!(file, file_f_mapping as u64)?;
+    let ki_complete = member!(kiocb, kiocb_ki_complete as u64)?;
+    let mut dio = nothing(mapping);
+    dio.kiocb = kiocb;
+    dio.pos = member!(kiocb, kiocb_ki_pos as u64)?;
+    dio.mapping_flags = member!(mapping, mapping_flags as u64).unwrap_or(0);
+    dio.ki_flags = member!(kiocb, kiocb_ki_flags as u32).unwrap_or(0);
+    dio.wb_err = member!(mapping, mapping_wb_err as u32).unwrap_or(0);
+    dio.queued = (ki_complete != 0) as u32;
+    Ok(dio)
+}
+
+/// A write of this task of which nothing else was seen.
+#[inline(always)]
+pub fn nothing(mapping: u64) -> Dio {
+    Dio {
+        kiocb: 0,
+        mapping,
+        pos: 0,
+        count: 0,
+        // SAFETY: takes no arguments.
+        cgroup: unsafe { bpf_get_current_cgroup_id() },
+        mapping_flags: 0,
+        iter: 0,
+        invalidating_ns: 0,
+        asked: 0,
+        asked_ns: 0,
+        refused: 0,
+        writer: actor::current(actor::now()),
+        ki_flags: 0,
+        wb_err: 0,
+        stage: STAGE_SUBMIT,
+        told: 0,
+        refusals: 0,
+        queued: 0,
+        faults: FAULT_NO_BEGIN,
+        pad: 0,
+    }
+}
+
+/// Remembers a write by its task, and by its kiocb if it may complete elsewhere.
+#[inline(always)]
+fn follow(dio: &Dio) -> bool {
+    keep_own(dio) && (dio.queued == 0 || DIO_BY_KIOCB.insert(dio.kiocb, dio, 0).is_ok())
+}
+
+/// Makes it the write that this task is at.
+#[inline(always)]
+fn keep_own(dio: &Dio) -> bool {
+    let tid = actor::tid();
+    if let Some(own) = DIO_BY_TASK.get_ptr_mut(tid) {
+        // In place: an insertion would take a new element each time.
+        // SAFETY: this entry is only written by this task.
+        unsafe { *own = *dio };
+        true
+    } else {
+        DIO_BY_TASK.insert(tid, dio, 0).is_ok()
+    }
+}
+
+/// The write that this task is at.
+#[inline(always)]
+pub fn own() -> Option<*mut Dio> {
+    let own = DIO_BY_TASK.get_ptr_mut(actor::tid())?;
+    // SAFETY: this entry is only written by this task.
+    (unsafe { (*own).kiocb } != 0).then_some(own)
+}
+
+/// Takes the direct write of this kiocb out of the maps.
+#[inline(always)]
+pub fn taken(kiocb: u64) -> Option<Dio> {
+    if let Some(own) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
+        // SAFETY: this entry is only written by this task.
+        let dio = unsafe { *own };
+        if dio.kiocb == kiocb {
+            // SAFETY: as above.
+            unsafe { (*own).kiocb = 0 };
+            // A write that may complete elsewhere may have been begun again elsewhere as well.
+            if dio.queued == 0 {
+                return Some(dio);
+            }
+        }
+    }
+    // SAFETY: the entry is copied before it is removed.
+    let dio = unsafe { *DIO_BY_KIOCB.get_ptr(kiocb)? };
+    let _ = DIO_BY_KIOCB.remove(kiocb);
+    Some(dio)
+}
+
+/// The write of this kiocb is about to invalidate what it wrote, `len` bytes.
+#[inline(always)]
+pub fn post_begin(kiocb: u64, len: u64) -> Result<(), Fault> {
+    let file = member!(kiocb, kiocb_ki_filp as u64)?;
+    let mapping = member!(file, file_f_mapping as u64)?;
+    // The kernel's own early-out: with nothing cached nothing is invalidated.
+    if member!(mapping, mapping_nrpages as u64)? == 0 {
+        return Ok(());
+    }
+    completing(kiocb, len, STAGE_POST)
+}
+
+/// Makes the write of this kiocb the one that this task completes, often for another task.
+#[inline(always)]
+fn completing(kiocb: u64, len: u64, stage: u32) -> Result<(), Fault> {
+    if let Some(own) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
+        // SAFETY: this entry is only written by this task.
+        let own = unsafe { &mut *own };
+        if own.kiocb == kiocb && own.queued == 0 {
+            at_stage(own, len, stage);
+            return Ok(());
+        }
+    }
+    let mut dio = match DIO_BY_KIOCB.get_ptr(kiocb) {
+        // SAFETY: a map value stays allocated; only this completion reads it now.
+        Some(dio) => unsafe { *dio },
+        None => described(kiocb)?,
+    };
+    at_stage(&mut dio, len, stage);
+    if !keep_own(&dio) {
+        count(Counter::DioMapFull);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn at_stage(dio: &mut Dio, len: u64, stage: u32) {
+    dio.stage = stage;
+    if stage == STAGE_POST {
+        dio.count = len;
+    }
+    dio.told = 0;
+    dio.refused = 0;
+    dio.refusals = 0;
+    dio.asked_ns = 0;
+    dio.invalidating_ns = 0;
+}
+
+/// `iomap_dio_complete(dio)` begins, on kernels without a tracepoint for it (before 6.5).
+#[inline(always)]
+pub fn complete_begin(iomap_dio: u64) -> Result<(), Fault> {
+    let kiocb = member!(iomap_dio, dio_iocb as u64)?;
+    let known = DIO_BY_KIOCB.get_ptr(kiocb).is_some()
+        || own().is_some_and(|own| {
+            // SAFETY: this entry is only written by this task.
+            unsafe { (*own).kiocb == kiocb }
+        });
+    // Reads are not followed.
+    if !known || member!(iomap_dio, dio_error as u32)? != 0 {
+        return Ok(());
+    }
+    let len = member!(iomap_dio, dio_size as u64)?;
+    let stage = if len == 0 { STAGE_EMPTY } else { STAGE_POST };
+    completing(kiocb, len, stage)
+}
+
+/// It ended with `ret`: the write, if it was done without a byte and without an error.
+#[inline(always)]
+pub fn complete_end(ret: i64) -> Option<Dio> {
+    let own = own()?;
+    // SAFETY: this entry is only written by this task.
+    let dio = unsafe { *own };
+    if dio.stage != STAGE_EMPTY && dio.stage != STAGE_POST {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { (*own).kiocb = 0 };
+    if dio.queued == 1 {
+        let _ = DIO_BY_KIOCB.remove(dio.kiocb);
+    }
+    (dio.stage == STAGE_EMPTY && ret == 0 && dio.count != 0).then_some(dio)
+}
+
+/// Follows an inode from its first direct write on.
+#[inline(always)]
+pub fn watch<C: EbpfContext>(ctx: &C, mapping: u64) -> Result<(), Fault> {
+    let host = member!(mapping, mapping_host as u64)?;
+    let ino = member!(host, inode_i_ino as u64)?;
+    let generation = member!(host, inode_i_generation as u32).unwrap_or(0) as u64;
+    if let Some(inode) = INODES.get_ptr_mut(mapping) {
+        // SAFETY: a map value stays allocated.
+        let state = unsafe { &*inode };
+        if state.ino == ino && state.generation == generation {
+            pages::claim(inode);
+            return Ok(());
+        }
+    }
+    let ancestor = setting!(descendants_of);
+    let ours = ancestor != 0 && actor::descends_from(ancestor);
+    let state = InodeState {
+        ino,
+        generation,
+        since_ns: actor::now(),
+        wb_error_ns: 0,
+        wb_reported: 0,
+        ours: ours as u32,
+        next_recent: 0,
+        pad: 0,
+        failed_ns: 0,
+    };
+    if INODES.insert(mapping, &state, 0).is_err() {
+        count(Counter::InodeMapFull);
+        aya_log_ebpf::warn!(ctx, "inode not watched: map full");
+    }
+    Ok(())
+}

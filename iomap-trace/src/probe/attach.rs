@@ -1,0 +1,267 @@
+//! Attaches one hook: the first of its ways that this kernel takes.
+
+use aya::programs::{Program, ProgramError};
+use aya::{Btf, Ebpf};
+
+use super::choice::Plan;
+use super::hooks::{Attach, Hook, Kind, Part, Way};
+use super::settings::Resolved;
+use super::trial::root_cause;
+use crate::event::{HookReport, HookState, Rejected};
+use crate::kernel::Kernel;
+
+/// What attaching needs to know.
+pub struct Attacher<'a> {
+    pub kernel: &'a Kernel,
+    pub resolved: &'a Resolved,
+    pub plan: Plan,
+    /// Types of vmlinux; only fentry and fexit ask for them.
+    pub btf: Option<&'a Btf>,
+    /// Better plans that were not possible, with the reason.
+    pub passed: &'a [(Plan, String)],
+}
+
+impl Attacher<'_> {
+    /// Attaches a hook, or says why not.
+    pub fn attach(&self, ebpf: &mut Ebpf, hook: &Hook) -> HookReport {
+        let mut rejected = self.better(hook);
+        let mut reason = None;
+        for way in hook.ways.iter().filter(|w| w.plans.contains(&self.plan)) {
+            let tried = match self.impossible(hook, way) {
+                Some(why) => Err(why),
+                None => self.attach_way(ebpf, way),
+            };
+            match tried {
+                Ok(attached) => return report(hook, way, &attached, rejected),
+                Err(why) => {
+                    if let Some(before) = reason.replace(why) {
+                        rejected.push(Rejected {
+                            via: self.plan.name().to_owned(),
+                            why: before,
+                        });
+                    }
+                }
+            }
+        }
+        HookReport {
+            hook: hook.name.to_owned(),
+            state: HookState::Skipped,
+            via: None,
+            symbol: None,
+            reason: Some(reason.unwrap_or_else(|| hook.without.to_owned())),
+            rejected,
+        }
+    }
+
+    /// Ways of better plans that this run does without.
+    fn better(&self, hook: &Hook) -> Vec<Rejected> {
+        let has_way = |plan: &Plan| {
+            let own = |way: &&Way| way.plans.contains(plan) && !way.plans.contains(&self.plan);
+            hook.ways.iter().any(|way| own(&way))
+        };
+        self.passed
+            .iter()
+            .filter(|(plan, _)| has_way(plan))
+            .map(|(plan, why)| Rejected {
+                via: plan.name().to_owned(),
+                why: why.clone(),
+            })
+            .collect()
+    }
+
+    /// What is missing for a way, if anything is.
+    fn impossible(&self, hook: &Hook, way: &Way) -> Option<String> {
+        if let Some(fs) = hook.filesystem
+            && self.kernel.has_filesystem(fs) == Some(false)
+        {
+            return Some(format!("{fs} is not loaded"));
+        }
+        for part in way.parts.iter().filter(|part| !part.optional) {
+            if let Some(why) = self.no_tracepoint(part) {
+                return Some(why);
+            }
+        }
+        for slot in way.needs {
+            if let Some(why) = self.kernel.layout.why_missing(slot) {
+                return Some(format!("a struct member is not known: {why}"));
+            }
+        }
+        way.wants
+            .iter()
+            .find_map(|want| self.resolved.why_unknown(*want).map(str::to_owned))
+    }
+
+    /// None of the tracepoints is there, and nothing else shows this part.
+    fn no_tracepoint(&self, part: &Part) -> Option<String> {
+        let attaches = || part.choices.iter().flat_map(|choice| *choice);
+        let absent = |attach: &Attach| {
+            attach.kind == Kind::RawTp
+                && self.kernel.tracepoint_exists(attach.target) == Some(false)
+        };
+        let possible = |choice: &&[Attach]| !choice.iter().any(absent);
+        if part.choices.iter().any(|choice| possible(choice)) {
+            return None;
+        }
+        let mut names: Vec<_> = attaches().filter(|a| absent(a)).map(|a| a.target).collect();
+        names.dedup();
+        Some(format!(
+            "this kernel has no tracepoint {}",
+            names.join(" or ")
+        ))
+    }
+
+    fn attach_way(&self, ebpf: &mut Ebpf, way: &Way) -> Result<Vec<(Kind, String)>, String> {
+        let mut all = Vec::new();
+        for part in way.parts {
+            match self.attach_part(ebpf, part) {
+                Ok(attached) => all.extend(attached),
+                Err(_) if part.optional => {}
+                Err(why) => {
+                    // Half a hook is none.
+                    for attach in way.parts.iter().flat_map(|p| p.choices).flat_map(|c| *c) {
+                        unload(ebpf, attach.program);
+                    }
+                    return Err(why);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn attach_part(&self, ebpf: &mut Ebpf, part: &Part) -> Result<Vec<(Kind, String)>, String> {
+        let mut reasons: Vec<String> = Vec::new();
+        for choice in part.choices {
+            let attached: Result<Vec<_>, String> = choice
+                .iter()
+                .map(|attach| Ok((attach.kind, self.attach_one(ebpf, attach)?)))
+                .collect();
+            match attached {
+                Ok(attached) => return Ok(attached),
+                Err(why) => reasons.push(why),
+            }
+            for attach in *choice {
+                unload(ebpf, attach.program);
+            }
+        }
+        // A verifier's refusal says more than the absence of a function that another kernel has.
+        let telling = reasons.iter().find(|why| why.contains("verifier"));
+        Err(telling.or(reasons.last()).cloned().unwrap_or_default())
+    }
+
+    /// Loads and attaches a program; returns the name of what it is attached to.
+    fn attach_one(&self, ebpf: &mut Ebpf, attach: &Attach) -> Result<String, String> {
+        let program = ebpf
+            .program_mut(attach.program)
+            .ok_or("the object lacks its program")?;
+        let target = match attach.kind {
+            Kind::RawTp => attach.target.to_owned(),
+            _ => self.function(attach.target)?,
+        };
+        self.load_and_attach(program, &target)
+            .map_err(|e| match e {
+                ProgramError::LoadError { .. } => {
+                    format!("the verifier refuses {}: {}", attach.program, refusal(e))
+                }
+                e => format!("{} {target}: {}", attach.kind.name(), root_cause(e)),
+            })?;
+        Ok(target)
+    }
+
+    fn load_and_attach(&self, program: &mut Program, target: &str) -> Result<(), ProgramError> {
+        match program {
+            Program::RawTracePoint(program) => {
+                program.load()?;
+                program.attach(target)?;
+            }
+            Program::FEntry(program) => {
+                program.load(target, self.btf.ok_or(ProgramError::NotLoaded)?)?;
+                program.attach()?;
+            }
+            Program::FExit(program) => {
+                program.load(target, self.btf.ok_or(ProgramError::NotLoaded)?)?;
+                program.attach()?;
+            }
+            Program::KProbe(program) => {
+                program.load()?;
+                program.attach(target, 0)?;
+            }
+            _ => return Err(ProgramError::UnexpectedProgramType),
+        }
+        Ok(())
+    }
+
+    /// The function's symbol with the suffix that the compiler gave it.
+    fn function(&self, name: &str) -> Result<String, String> {
+        match self.kernel.symbols() {
+            Ok(symbols) if !symbols.is_empty() => symbols
+                .function_with_suffix(name)
+                .map(|symbol| symbol.name.to_owned()),
+            // Without symbols trying tells.
+            _ => Ok(name.to_owned()),
+        }
+    }
+}
+
+fn report(
+    hook: &Hook,
+    way: &Way,
+    attached: &[(Kind, String)],
+    rejected: Vec<Rejected>,
+) -> HookReport {
+    let mut kinds: Vec<Kind> = attached.iter().map(|(kind, _)| *kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let kinds: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+    let mut symbols: Vec<&str> = Vec::new();
+    for (_, symbol) in attached {
+        if !symbols.contains(&symbol.as_str()) {
+            symbols.push(symbol);
+        }
+    }
+    HookReport {
+        hook: hook.name.to_owned(),
+        state: HookState::Attached,
+        via: Some(kinds.join("+")),
+        symbol: Some(symbols.join(" ")),
+        reason: way.limit.map(str::to_owned),
+        rejected,
+    }
+}
+
+/// Unloads a program, which detaches it; one that was never loaded is left alone.
+pub fn unload(ebpf: &mut Ebpf, program: &str) {
+    if let Some(program) = ebpf.program_mut(program) {
+        unload_program(program);
+    }
+}
+
+/// As [`unload`].
+pub fn unload_program(program: &mut Program) {
+    let _ = match program {
+        Program::RawTracePoint(program) => program.unload(),
+        Program::FEntry(program) => program.unload(),
+        Program::FExit(program) => program.unload(),
+        Program::KProbe(program) => program.unload(),
+        _ => Ok(()),
+    };
+}
+
+/// Last lines of the verifier's log hold the reason.
+fn refusal(error: ProgramError) -> String {
+    if let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = &error
+    {
+        let log = verifier_log.to_string();
+        let last = log
+            .lines()
+            .rev()
+            .find(|l| !l.trim().is_empty() && !l.starts_with("processed"));
+        return last.map_or_else(
+            || io_error.to_string(),
+            |line| format!("{io_error}: {}", line.trim()),
+        );
+    }
+    root_cause(error)
+}
