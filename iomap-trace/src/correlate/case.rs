@@ -1,10 +1,19 @@
 //! One failure with the records that follow it.
 
 use super::folio::{AFTER_THE_LOOK_NS, overlaps};
-use crate::event::{Dev, Failure, Holder, Outcome, OutcomeKind, Phase, Refusal, Touched};
+use crate::event::{
+    Dev, Failure, Holder, HolderKind, Outcome, OutcomeKind, Phase, Refusal, Touched,
+};
 
 /// Which inode, as a key: btrfs repeats inode numbers across subvolumes.
 pub type InodeKey = (Dev, u64, u64);
+
+/// How long a case waits for holders that have not ended, or for a better witness.
+pub const GRACE_NS: u64 = 2_000_000_000;
+
+/// Between the event of an unlock and the unlock itself, with a wide margin: a task can be
+/// interrupted there.
+pub const UNLOCK_TAKES_NS: u64 = 1_000_000;
 
 /// A task that sets an error can be preempted in the middle of it.
 const JUST_BEFORE_NS: u64 = 1_000_000;
@@ -22,6 +31,8 @@ pub struct Case {
     pub outcome: Option<Outcome>,
     /// Holders of the inode that overlap a refused folio in range and the write in time.
     pub holders: Vec<Holder>,
+    /// Every record up to this moment has come, when the case is decided.
+    pub complete_ns: u64,
 }
 
 impl Case {
@@ -33,6 +44,7 @@ impl Case {
             cached: Vec::new(),
             outcome: None,
             holders: Vec::new(),
+            complete_ns: 0,
         }
     }
 
@@ -63,9 +75,43 @@ impl Case {
         self.failure.duration_ns != 0 && self.begin_ns() <= ts_ns && ts_ns <= self.failure.ts_ns
     }
 
+    /// When it no longer waits, whatever is missing.
+    pub fn graced(&self) -> u64 {
+        self.failure.ts_ns.saturating_add(GRACE_NS)
+    }
+
+    /// What the invalidation returned, where that was seen.
+    pub fn errno(&self) -> Option<i32> {
+        self.failure.errno.filter(|errno| *errno < 0)
+    }
+
+    /// The plan sees results, but not this one.
+    pub fn return_unseen(&self) -> bool {
+        self.errno().is_none() && self.flagged("return-unseen")
+    }
+
+    /// An invalidation took place, and failed: its result or a refusal inside it was seen.
+    pub fn tried(&self) -> bool {
+        self.errno().is_some() || self.refusals.iter().any(|r| r.entered_ns.is_some())
+    }
+
+    /// A post failure that is certain, and not only inferred from `wb_err` and what is cached.
+    pub fn certain(&self) -> bool {
+        self.failure.phase == Phase::Post && (self.errno().is_some() || self.return_unseen())
+    }
+
     /// A post failure of which `wb_err` is the only witness.
     pub fn lonely(&self) -> bool {
-        self.failure.phase == Phase::Post && self.refusals.is_empty()
+        self.failure.phase == Phase::Post && self.refusals.is_empty() && !self.certain()
+    }
+
+    /// Whether the write itself forced the write-back that an ordered extent completes; nothing is
+    /// said of other holders.
+    pub fn made_by_writer(&self, holder: &Holder) -> Option<bool> {
+        (holder.kind == HolderKind::OrderedIo).then(|| {
+            holder.created_by == Some(self.failure.tid)
+                && holder.created_ns.is_some_and(|ns| self.spans(ns))
+        })
     }
 
     /// So late in the write that the kernel may have looked before.
@@ -74,10 +120,14 @@ impl Case {
     }
 
     /// Takes a holder if it overlaps a refused folio (which can be larger than the write) in range,
-    /// and the write in time.
+    /// and the write in time. What can still have been held when a release was asked for counts,
+    /// even where the begin of the write was not seen.
     pub fn offer(&mut self, holder: &Holder, page_size: u64) -> bool {
         let overlaps = self.refusals.iter().any(|r| overlaps(holder, r, page_size));
-        let during = holder.start_ns <= self.failure.ts_ns && self.begin_ns() <= holder.end_ns;
+        let asked = self.refusals.iter().filter_map(|r| r.entered_ns);
+        let asked = asked.map(|ns| ns.saturating_sub(UNLOCK_TAKES_NS));
+        let since = asked.fold(self.begin_ns(), u64::min);
+        let during = holder.start_ns <= self.failure.ts_ns && since <= holder.end_ns;
         if overlaps && during {
             self.holders.push(holder.clone());
         }

@@ -6,11 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use crate::event::{Event, Failure, Holder, Phase, Start};
 
 use super::Verdict;
-use super::case::{Case, InodeKey, inode_of};
+use super::case::{Case, GRACE_NS, InodeKey, inode_of};
 use super::judge::Judge;
 
-/// How long a case waits for holders that have not ended, or for a better witness.
-const GRACE_NS: u64 = 2_000_000_000;
 /// How long an ended holder is kept for failures that had begun before.
 const KEEP_NS: u64 = 30_000_000_000;
 /// At most this many holders are kept of one inode.
@@ -39,12 +37,14 @@ pub struct Engine {
     holders: HashMap<InodeKey, VecDeque<Holder>>,
     /// Failures of the last seconds that explain a change of `wb_err`, by inode.
     explained: HashMap<InodeKey, Vec<Explained>>,
+    /// Up to this moment every record has come.
+    complete_ns: u64,
 }
 
 /// Deadline, and the order in which they came.
 type Turn = (u64, u64);
 
-/// A post failure whose folio was seen.
+/// A post failure that was seen by more than `wb_err`.
 #[derive(Debug)]
 struct Explained {
     id: u64,
@@ -63,6 +63,7 @@ impl Engine {
             turns: 0,
             holders: HashMap::new(),
             explained: HashMap::new(),
+            complete_ns: 0,
         }
     }
 
@@ -78,7 +79,10 @@ impl Engine {
                 return;
             }
             Event::Holder(holder) => return self.keep(holder, out),
-            Event::Mark(mark) => return self.advance(mark.ts_ns, out),
+            Event::Mark(mark) => {
+                self.complete_ns = self.complete_ns.max(mark.ts_ns);
+                return self.advance(mark.ts_ns, out);
+            }
             Event::Refusal(record) => record.failure,
             Event::Dirtied(record) | Event::Cached(record) => record.failure,
             Event::Outcome(record) => record.failure,
@@ -109,16 +113,26 @@ impl Engine {
     /// Offers a holder to the failures that wait, and keeps it for those to come.
     fn keep(&mut self, holder: &Holder, out: &mut Vec<Judged>) {
         let inode = inode_of(holder);
-        let turns = self.waiting_of.get(&inode).into_iter().flatten();
-        let takes = |turn: &&Turn| {
-            let case = self.waiting.get_mut(*turn);
-            case.is_some_and(|case| {
-                case.offer(holder, self.judge.page_size()) && !self.judge.waits(case)
-            })
-        };
-        let decided: Vec<Turn> = turns.filter(takes).copied().collect();
-        for turn in decided {
-            self.decide(turn, out);
+        let turns: Vec<Turn> = self
+            .waiting_of
+            .get(&inode)
+            .into_iter()
+            .flatten()
+            .copied()
+            .collect();
+        for turn in turns {
+            let Some(case) = self.waiting.get_mut(&turn) else {
+                continue;
+            };
+            if !case.offer(holder, self.judge.page_size()) {
+                continue;
+            }
+            let until = self.judge.until(case);
+            if until != turn.0
+                && let Some(case) = self.take(turn)
+            {
+                self.wait_or_conclude(case, until, out);
+            }
         }
         let held = self.holders.entry(inode).or_default();
         if held.len() == KEEP_HOLDERS {
@@ -131,7 +145,7 @@ impl Engine {
     fn weigh(&mut self, mut case: Case, out: &mut Vec<Judged>) {
         let inode = case.inode();
         let post = case.failure.phase == Phase::Post;
-        if post && !case.refusals.is_empty() && case.changed_wb_err() {
+        if post && !case.lonely() && case.changed_wb_err() {
             self.explained.entry(inode).or_default().push(Explained {
                 id: case.failure.id,
                 wb_err: case.failure.wb_err_now,
@@ -141,31 +155,37 @@ impl Engine {
         for holder in self.holders.get(&inode).into_iter().flatten() {
             case.offer(holder, self.judge.page_size());
         }
-        if self.judge.waits(&case) {
-            self.turns += 1;
-            let turn = (case.failure.ts_ns.saturating_add(GRACE_NS), self.turns);
-            self.waiting.insert(turn, case);
-            self.waiting_of.entry(inode).or_default().insert(turn);
-        } else {
-            self.conclude(case, out);
-        }
+        let until = self.judge.until(&case);
+        self.wait_or_conclude(case, until, out);
     }
 
-    /// Decides a failure that waited.
-    fn decide(&mut self, turn: Turn, out: &mut Vec<Judged>) {
-        let Some(case) = self.waiting.remove(&turn) else {
-            return;
-        };
+    fn wait_or_conclude(&mut self, case: Case, until: u64, out: &mut Vec<Judged>) {
+        if until == 0 {
+            return self.conclude(case, out);
+        }
+        self.turns += 1;
+        let turn = (until, self.turns);
+        self.waiting_of
+            .entry(case.inode())
+            .or_default()
+            .insert(turn);
+        self.waiting.insert(turn, case);
+    }
+
+    /// Takes a failure that waits.
+    fn take(&mut self, turn: Turn) -> Option<Case> {
+        let case = self.waiting.remove(&turn)?;
         if let Entry::Occupied(mut turns) = self.waiting_of.entry(case.inode()) {
             turns.get_mut().remove(&turn);
             if turns.get().is_empty() {
                 turns.remove();
             }
         }
-        self.conclude(case, out);
+        Some(case)
     }
 
-    fn conclude(&mut self, case: Case, out: &mut Vec<Judged>) {
+    fn conclude(&mut self, mut case: Case, out: &mut Vec<Judged>) {
+        case.complete_ns = self.complete_ns;
         let mut verdict = self.judge.decide(&case);
         if case.lonely()
             && let Some(id) = self.explained_by(&case)
@@ -206,7 +226,9 @@ impl Engine {
         while let Some((&turn, _)) = self.waiting.first_key_value()
             && turn.0 <= mark_ns
         {
-            self.decide(turn, out);
+            if let Some(case) = self.take(turn) {
+                self.conclude(case, out);
+            }
         }
         let old = mark_ns.saturating_sub(KEEP_NS);
         self.holders.retain(|_, held| {

@@ -3,6 +3,7 @@
 use crate::event::{Holder, HolderKind, How, Phase, Refusal, Touched};
 
 use super::case::Case;
+use super::refused::explain_refused;
 use super::{Cause, Confidence, Party};
 
 /// A folio cached so shortly before the end of a write may have come after the kernel had looked:
@@ -17,12 +18,18 @@ pub struct Why {
     pub party: Option<Party>,
     pub holder: Option<u64>,
     pub reason: Option<String>,
+    /// Whoever cached the folio during the write.
+    pub cacher: Option<Party>,
+    /// The holder works for this very write.
+    pub own: Option<bool>,
+    /// It was seen to be refused, and not only found afterwards.
+    pub refused: bool,
     /// The folio was brought back during the write: it may not be the one that was refused.
     pub came_back: bool,
     /// What was found held at the very moment at which it was looked at.
     pub holds: bool,
-    /// A holder could explain it.
-    pub holdable: bool,
+    /// Up to when a holder that is not known yet could change it; 0: none could.
+    pub until: u64,
 }
 
 impl Why {
@@ -34,9 +41,12 @@ impl Why {
             party: None,
             holder: None,
             reason: Some(reason.to_owned()),
+            cacher: None,
+            own: None,
+            refused: false,
             came_back: false,
             holds: false,
-            holdable: false,
+            until: 0,
         }
     }
 
@@ -56,11 +66,6 @@ impl Why {
             ..self
         }
     }
-
-    /// Whether a holder that is not known yet could change it.
-    pub fn waits(&self) -> bool {
-        self.holdable && self.confidence != Confidence::Exact && !self.holds
-    }
 }
 
 /// What the judge knows of the run.
@@ -73,17 +78,30 @@ pub struct Run {
 
 /// Explains a refused folio.
 pub fn explain(case: &Case, refusal: &Refusal, run: Run) -> Why {
+    match refusal.entered_ns {
+        Some(entered) => explain_refused(case, refusal, entered, run),
+        None => explain_found(case, refusal, run),
+    }
+}
+
+/// Explains a folio that was found in the page cache after the failure.
+fn explain_found(case: &Case, refusal: &Refusal, run: Run) -> Why {
     let here = |touched: &&Touched| touched.index == refusal.index;
-    let cached_ns = case.cached.iter().find(here).map(|t| t.ts_ns);
+    let cached = case.cached.iter().find(here);
+    let cached_ns = cached.map(|t| t.ts_ns);
     // Whoever dirtied the page before it was cached last dirtied a folio that is gone.
     let toucher = case.dirtied.iter().find(here);
     let toucher = toucher.filter(|t| cached_ns.is_none_or(|cached| cached <= t.ts_ns));
     if cached_ns.is_some_and(|ts| ts > case.failure.ts_ns) {
         return Why::unknown("cached after the failure: another folio was refused");
     }
-    let came_back = cached_ns.is_some_and(|ts| case.spans(ts));
+    let cacher = cached.filter(|t| case.spans(t.ts_ns));
     let why = explain_state(case, refusal, toucher, cached_ns, run);
-    Why { came_back, ..why }
+    Why {
+        came_back: cacher.is_some(),
+        cacher: cacher.map(|t| toucher_party(t, "cached")),
+        ..why
+    }
 }
 
 fn explain_state(
@@ -125,7 +143,11 @@ fn explain_state(
             Why::unknown("the folio was clean when it was looked at, just after the refusal")
         }
     };
-    Why { holdable, ..why }
+    let open = holdable && why.confidence != Confidence::Exact && !why.holds;
+    Why {
+        until: if open { case.graced() } else { 0 },
+        ..why
+    }
 }
 
 /// The party that touched the page cache.
@@ -185,7 +207,7 @@ fn dirty_before(case: &Case, toucher: Option<&Touched>) -> Why {
             ..Why::because(Cause::Redirtied, "the begin of the write was not seen")
         };
     }
-    if case.failure.phase == Phase::Pre {
+    if case.failure.phase == Phase::Pre && !case.tried() {
         return Why::because(
             Cause::WritebackError,
             "dirty since before the write began: the flush did not write it back",
@@ -198,7 +220,7 @@ fn dirty_before(case: &Case, toucher: Option<&Touched>) -> Why {
 }
 
 /// ext4 and jbd2: what keeps buffer heads from being freed (fs/buffer.c `drop_buffers`).
-fn buffered(refusal: &Refusal, checked: bool) -> Option<Why> {
+pub fn buffered(refusal: &Refusal, checked: bool) -> Option<Why> {
     let buffers = refusal.buffers.as_ref()?;
     let has = |bit: &str| buffers.state.iter().any(|b| b == bit);
     if checked || has("jbd") {
@@ -222,6 +244,16 @@ pub fn overlaps(holder: &Holder, refusal: &Refusal, page_size: u64) -> bool {
     holder.len > 0 && holder.pos < end && first < holder.pos.saturating_add(holder.len)
 }
 
+/// Whether a holder can be what keeps a folio of this write from being released.
+pub fn may_refuse(case: &Case, holder: &Holder, run: Run) -> bool {
+    // The writer holds no lock while it invalidates, but for one that another task gives up: that
+    // of a read that goes on in the background.
+    let own = holder.tid == case.failure.tid
+        && case.failure.completed_by.is_none()
+        && holder.unlocked_by.is_none();
+    (holder.kind != HolderKind::OrderedIo || run.ordered_blocks) && !own
+}
+
 /// A clean folio on btrfs: somebody held its range in the extent io tree.
 fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why {
     let (begin, seen) = (case.begin_ns(), case.failure.ts_ns);
@@ -234,10 +266,7 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
     let lock = case
         .holders
         .iter()
-        .filter(|h| h.kind != HolderKind::OrderedIo || run.ordered_blocks)
-        // The writer holds no lock while it invalidates.
-        .filter(|h| h.tid != case.failure.tid || case.failure.completed_by.is_some())
-        .filter(|h| overlaps(h, refusal, run.page_size))
+        .filter(|h| may_refuse(case, h, run) && overlaps(h, refusal, run.page_size))
         .filter_map(|h| Some((h.locked_ns?, h.unlocked_ns?, h)))
         .filter(|(locked, unlocked, _)| locked <= unlocked && *locked <= seen && from <= *unlocked)
         // Locks of a range follow each other, and the refusal is at the end: the last one counts.
@@ -257,6 +286,7 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
     let why = Why {
         party: Some(holder_party(holder, locked, unlocked)),
         holder: Some(holder.id),
+        own: case.made_by_writer(holder),
         holds: seen <= unlocked,
         ..Why::because(
             cause,
@@ -266,7 +296,8 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
     if certain { why.exact() } else { why }
 }
 
-fn holder_party(holder: &Holder, locked: u64, unlocked: u64) -> Party {
+/// The party that held the range.
+pub fn holder_party(holder: &Holder, locked: u64, unlocked: u64) -> Party {
     let did = match (&holder.kind, &holder.function) {
         (HolderKind::OrderedIo, _) => "completed ordered I/O".to_owned(),
         (HolderKind::ExtentLock, Some(function)) => format!("locked in {function}"),

@@ -4,13 +4,15 @@ use crate::event::{Facts, HookState, Phase, Start, Touched};
 
 use super::case::Case;
 use super::folio::{Run, Why, explain, toucher_party};
-use super::{Cause, Confidence, Verdict, Witness};
+use super::{Cause, Confidence, Party, Verdict, Witness};
 
 /// What the judge knows of the run.
 #[derive(Debug)]
 pub struct Judge {
     facts: Facts,
     run: Run,
+    /// Every return of an invalidation is seen.
+    returns_seen: bool,
     skipped: Vec<String>,
 }
 
@@ -19,6 +21,8 @@ impl Judge {
         let skipped = start.hooks.iter().filter(|h| h.state == HookState::Skipped);
         Self {
             facts: start.facts,
+            // A kretprobe can miss returns, an fexit does not.
+            returns_seen: start.plan == "fexit",
             run: Run {
                 page_size: start.page_size,
                 ordered_blocks: start.facts.ordered_blocks_release != Some(false),
@@ -32,13 +36,17 @@ impl Judge {
         self.run.page_size
     }
 
-    /// Whether something that is not known yet could still change the verdict.
-    pub fn waits(&self, case: &Case) -> bool {
-        case.lonely() || self.wants_holders(case)
-    }
-
-    fn wants_holders(&self, case: &Case) -> bool {
-        case.failure.phase != Phase::Map && self.whys(case).iter().any(Why::waits)
+    /// Up to which moment something that is not known yet could still change the verdict; 0 when
+    /// nothing could.
+    pub fn until(&self, case: &Case) -> u64 {
+        if case.lonely() {
+            return case.graced();
+        }
+        if case.failure.phase == Phase::Map {
+            return 0;
+        }
+        let whys = self.whys(case);
+        whys.iter().map(|why| why.until).max().unwrap_or(0)
     }
 
     /// Decides.
@@ -51,10 +59,19 @@ impl Judge {
     }
 
     fn whys(&self, case: &Case) -> Vec<Why> {
-        case.refusals
+        let mut whys: Vec<Why> = case
+            .refusals
             .iter()
             .map(|refusal| explain(case, refusal, self.run))
-            .collect()
+            .collect();
+        if case.errno().is_some_and(|errno| errno != -libc::EBUSY) {
+            // EBUSY is the one error that the invalidation makes itself: others are the launder's.
+            whys.push(Why {
+                refused: true,
+                ..Why::because(Cause::Launder, "").exact()
+            });
+        }
+        whys
     }
 
     fn pre(&self, case: &Case) -> Verdict {
@@ -63,8 +80,8 @@ impl Judge {
         }
         let mut whys = self.whys(case);
         let unexplained = whys.iter().all(|why| why.cause == Cause::Unknown);
-        let fires = self.facts.writeback_error_fires != Some(false);
-        if unexplained && fires && case.write_back_failed_before() {
+        let before = case.write_back_failed_before() && !case.tried();
+        if unexplained && self.flush_can_fire() && before {
             whys = vec![Why::because(
                 Cause::WritebackError,
                 "write-back failed just before the write began, and nothing else explains it",
@@ -73,19 +90,27 @@ impl Judge {
         self.verdict(case, whys)
     }
 
+    /// A flush that fails before the write looks like a failed invalidation.
+    fn flush_can_fire(&self) -> bool {
+        self.facts.writeback_error_fires != Some(false)
+    }
+
     /// The flush before the write failed: nothing was invalidated, nobody stood in the way.
     fn writeback_error(&self, case: &Case) -> Option<Why> {
-        if self.facts.writeback_error_fires == Some(false) {
+        if !self.flush_can_fire() || case.tried() {
             return None;
         }
-        if !case.write_back_failed() && !case.flagged("eio-before") {
+        let seen = case.write_back_failed() || case.flagged("eio-before");
+        let why = |reason| Why::because(Cause::WritebackError, reason);
+        if case.return_unseen() && self.returns_seen {
+            let why = why("nothing was invalidated, so the flush failed; its error was not seen");
+            return Some(if seen { why.exact() } else { why });
+        }
+        if !seen {
             return None;
         }
         let collided = case.dirtied.iter().any(|t| case.spans(t.ts_ns));
-        let why = Why::because(
-            Cause::WritebackError,
-            "write-back failed, and a folio was dirtied again as well",
-        );
+        let why = why("write-back failed, and a folio was dirtied again as well");
         Some(if collided { why } else { why.exact() })
     }
 
@@ -111,6 +136,14 @@ impl Judge {
     }
 
     fn post(&self, case: &Case) -> Verdict {
+        if case.certain() {
+            let mut verdict = self.verdict(case, self.whys(case));
+            verdict.witness = Some(match case.errno() {
+                Some(_) => Witness::Result,
+                None => Witness::Warned,
+            });
+            return verdict;
+        }
         let witness = match (case.refusals.is_empty(), case.changed_wb_err()) {
             (false, true) => Witness::Both,
             (false, false) => Witness::Folio,
@@ -132,7 +165,7 @@ impl Judge {
             .refusals
             .iter()
             .zip(&whys)
-            .any(|(r, why)| !late(r.index) && shows(why));
+            .any(|(r, why)| why.refused || !late(r.index) && shows(why));
         let mut verdict = self.verdict(case, whys);
         verdict.witness = Some(witness);
         if witness != Witness::Both && verdict.confidence == Confidence::Exact {
@@ -162,7 +195,10 @@ impl Judge {
     /// The clearest of the folios' causes speaks for the failure.
     fn verdict(&self, case: &Case, mut whys: Vec<Why>) -> Verdict {
         // The sort is stable: among equals the first folio speaks.
-        whys.sort_by_key(|why| (why.confidence, why.came_back, why.cause == Cause::Unknown));
+        whys.sort_by_key(|why| {
+            let unknown = why.cause == Cause::Unknown;
+            (why.confidence, !why.refused, why.came_back, unknown)
+        });
         let holders = {
             let mut ids: Vec<u64> = whys.iter().filter_map(|why| why.holder).collect();
             ids.sort_unstable();
@@ -177,15 +213,16 @@ impl Judge {
         also.sort_unstable();
         also.dedup();
         also.retain(|cause| *cause != first.cause);
-        let certain = first.confidence == Confidence::Exact;
+        let certain = first.confidence == Confidence::Exact && first.reason.is_none();
+        let by_writer = |party: &Party| party.tid == case.failure.tid;
         Verdict {
             failure: case.failure.id,
             cause: first.cause,
             confidence: first.confidence,
             self_inflicted: first
-                .party
-                .as_ref()
-                .is_some_and(|party| party.tid == case.failure.tid),
+                .own
+                .unwrap_or_else(|| first.party.as_ref().is_some_and(by_writer)),
+            cached_by: first.cacher.filter(|_| case.failure.phase == Phase::Post),
             party: first.party,
             holders,
             also,
@@ -218,7 +255,9 @@ impl Judge {
 }
 
 fn nothing_left(case: &Case) -> Why {
-    Why::unknown(if case.flagged("walk") {
+    Why::unknown(if case.return_unseen() {
+        "the return of the invalidation was not seen, so neither its result nor its folios are known"
+    } else if case.flagged("walk") {
         "the page cache could not be walked"
     } else if case.flagged("walk-cut") {
         "the walk of the page cache ended before a folio was found"

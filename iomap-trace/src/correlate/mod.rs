@@ -7,7 +7,9 @@
 mod case;
 mod engine;
 mod folio;
+mod hold;
 mod judge;
+mod refused;
 #[cfg(test)]
 mod tests;
 mod verdict;

@@ -70,6 +70,11 @@ pub enum Witness {
     Folio,
     /// `wb_err` changed to EIO without a real write-back error; no folio was left to look at.
     WbErr,
+    /// The invalidation itself returned an error.
+    Result,
+    /// The kernel went to its warning of a stale page cache; what the invalidation returned was not
+    /// seen.
+    Warned,
 }
 
 /// The other party.
@@ -106,12 +111,16 @@ pub struct Verdict {
     /// The other party, when one is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
+    /// Post failures: whoever brought the folio into the page cache during the write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_by: Option<Party>,
     /// Ids of the holders that were in the way.
     pub holders: Vec<u64>,
     /// Causes of further refused folios of the same failure, where they differ.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<Cause>,
-    /// The other party is the writer itself, or works for this very write.
+    /// The other party is the writer itself. Ordered I/O: it completed a write-back that this very
+    /// write had forced.
     pub self_inflicted: bool,
     /// Post failures: what shows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +130,7 @@ pub struct Verdict {
     /// Set when this turned out to be no failure, with the reason: it is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,
-    /// Why the cause is unknown, or the confidence not `exact`.
+    /// Why the cause is unknown, the confidence not `exact`, or the other party not named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Hooks whose evidence was not available, or incomplete.

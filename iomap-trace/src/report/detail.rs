@@ -12,6 +12,12 @@ pub(super) fn detail(judged: &Judged) -> String {
     if let Some(party) = &verdict.party {
         parts.push(party_text(party, failure.ts_ns));
     }
+    // Who dirtied a folio has often cached it as well.
+    let known = |tid| verdict.party.as_ref().is_some_and(|party| party.tid == tid);
+    let cacher = verdict.cached_by.as_ref();
+    if let Some(cacher) = cacher.filter(|cacher| !known(cacher.tid)) {
+        parts.push(party_text(cacher, failure.ts_ns));
+    }
     if verdict.self_inflicted {
         parts.push("self-inflicted".to_owned());
     }
@@ -25,6 +31,8 @@ pub(super) fn detail(judged: &Judged) -> String {
                 Witness::Both => "seen by folio and wb_err",
                 Witness::Folio => "seen by folio",
                 Witness::WbErr => "seen by wb_err",
+                Witness::Result => "seen by its result",
+                Witness::Warned => "seen by the kernel's warning",
             }
             .to_owned(),
         );

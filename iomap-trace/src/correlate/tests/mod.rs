@@ -3,6 +3,7 @@
 mod defects;
 mod oracle;
 mod properties;
+mod refused;
 mod strategies;
 mod truth;
 

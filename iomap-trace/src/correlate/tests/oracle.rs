@@ -14,6 +14,7 @@ pub(super) struct Said {
     pub cause: Cause,
     pub confidence: Confidence,
     pub party: Option<u32>,
+    pub cached_by: Option<u32>,
     pub holders: Vec<u64>,
     pub also: Vec<Cause>,
     pub self_inflicted: bool,
@@ -31,6 +32,7 @@ impl From<&Judged> for Said {
             cause: verdict.cause,
             confidence: verdict.confidence,
             party: verdict.party.map(|party| party.tid),
+            cached_by: verdict.cached_by.map(|party| party.tid),
             holders: verdict.holders,
             also: verdict.also,
             self_inflicted: verdict.self_inflicted,
@@ -44,25 +46,39 @@ impl From<&Judged> for Said {
 
 /// One explanation of one folio.
 #[derive(Clone, Debug)]
-struct Claim {
-    cause: Cause,
-    confidence: Confidence,
-    party: Option<u32>,
-    holder: Option<u64>,
+pub(super) struct Claim {
+    pub cause: Cause,
+    pub confidence: Confidence,
+    pub party: Option<u32>,
+    /// The party could not be named although the cause is certain.
+    pub party_unseen: bool,
+    /// Ordered I/O: it completes a write-back that the write itself forced.
+    pub own: Option<bool>,
+    pub cacher: Option<u32>,
+    pub holder: Option<u64>,
+    /// It was seen to be refused.
+    pub refused: bool,
     /// The folio came back during the write.
-    came_back: bool,
+    pub came_back: bool,
     /// It shows that a folio was refused, whatever `wb_err` says.
-    shows: bool,
+    pub shows: bool,
+    /// Until when another holder could change it.
+    pub until: u64,
 }
 
-const fn claim(cause: Cause, confidence: Confidence, party: Option<u32>) -> Claim {
+pub(super) const fn claim(cause: Cause, confidence: Confidence, party: Option<u32>) -> Claim {
     Claim {
         cause,
         confidence,
         party,
+        party_unseen: false,
+        own: None,
+        cacher: None,
         holder: None,
+        refused: false,
         came_back: false,
         shows: !matches!(cause, Cause::Unknown),
+        until: 0,
     }
 }
 
@@ -85,21 +101,15 @@ pub(super) struct Known<'a> {
     /// Every other failure whose records are complete.
     pub others: Vec<&'a Told>,
     pub holders: Vec<&'a Holder>,
+    /// All records up to here have come.
+    pub complete_ns: u64,
 }
 
 impl Known<'_> {
     /// The verdict.
     pub fn judge(&self, told: &Told) -> Said {
         let failure = &told.failure;
-        let mut claims = match failure.phase {
-            Phase::Map => vec![reappeared(told)],
-            Phase::Pre if self.write_back_failed(told) => {
-                let again = told.dirtied.iter().any(|t| during(failure, t.ts_ns));
-                let sure = [Confidence::Exact, Confidence::Window][usize::from(again)];
-                vec![claim(Cause::WritebackError, sure, None)]
-            }
-            _ => told.refusals.iter().map(|r| self.folio(told, r)).collect(),
-        };
+        let mut claims = self.claims(told);
         if claims.is_empty() {
             claims.push(claim(Cause::Unknown, Confidence::None, None));
         }
@@ -110,14 +120,18 @@ impl Known<'_> {
         });
         if failure.phase == Phase::Pre
             && just_before
+            && !tried(told)
             && self.start.facts.writeback_error_fires != Some(false)
             && claims.iter().all(|c| c.cause == Cause::Unknown)
         {
             claims = vec![claim(Cause::WritebackError, Confidence::Window, None)];
         }
-        // The surest speaks, what was there all the time before what came back, what is known before
+        // The surest speaks, what was seen to be refused before what was found, what was there all the time before what came back, what is known before
         // what is not; the first of equals.
-        let rank = |c: &Claim| (c.confidence, c.came_back, c.cause == Cause::Unknown);
+        let rank = |c: &Claim| {
+            let unknown = c.cause == Cause::Unknown;
+            (c.confidence, !c.refused, c.came_back, unknown)
+        };
         let speaks = (0..claims.len())
             .min_by_key(|at| rank(&claims[*at]))
             .unwrap_or(0);
@@ -141,31 +155,77 @@ impl Known<'_> {
             party: first.party,
             holders,
             also,
-            self_inflicted: first.party == Some(failure.tid),
+            cached_by: first.cacher.filter(|_| witness.is_some()),
+            self_inflicted: first.own.unwrap_or(first.party == Some(failure.tid)),
             witness,
             outcome: told.outcome.outcome,
             withdrawn: self.no_failure(told, witness, &claims),
-            evidence_missing: self.missing(failure, confidence),
+            evidence_missing: if first.party_unseen {
+                self.missing(failure, Confidence::None)
+            } else {
+                self.missing(failure, confidence)
+            },
         }
     }
 
+    /// Up to when the verdict can change; 0: it cannot.
+    pub fn until(&self, told: &Told) -> u64 {
+        match told.failure.phase {
+            Phase::Map => 0,
+            Phase::Post if shown_by(told) == Witness::WbErr => told.failure.ts_ns + GRACE_NS,
+            // Also where a failed flush explains it.
+            _ => {
+                let folios = told.refusals.iter().map(|r| self.folio(told, r).until);
+                folios.max().unwrap_or(0)
+            }
+        }
+    }
+
+    fn claims(&self, told: &Told) -> Vec<Claim> {
+        if told.failure.phase == Phase::Map {
+            return vec![reappeared(told)];
+        }
+        if let Some(flush) = self.flush_failed(told) {
+            return vec![flush];
+        }
+        let folios = told.refusals.iter().map(|r| self.folio(told, r));
+        let mut launder = claim(Cause::Launder, Confidence::Exact, None);
+        launder.refused = true;
+        let laundered = told.failure.errno.is_some_and(|e| e < 0 && e != -16);
+        folios.chain(laundered.then_some(launder)).collect()
+    }
+
     /// The write-back before the write failed, so that nothing was invalidated.
-    fn write_back_failed(&self, told: &Told) -> bool {
+    fn flush_failed(&self, told: &Told) -> Option<Claim> {
         let fires = self.start.facts.writeback_error_fires != Some(false);
-        let before = told.failure.flags.iter().any(|flag| flag == "eio-before");
-        fires && (before || real_error(told))
+        if told.failure.phase != Phase::Pre || !fires || tried(told) {
+            return None;
+        }
+        let seen = flagged(told, "eio-before") || real_error(told);
+        let again = told.dirtied.iter().any(|t| during(&told.failure, t.ts_ns));
+        // Every return would have been seen: there was none.
+        let none = self.start.plan == "fexit" && flagged(told, "return-unseen");
+        let sure = match (seen, none) {
+            (false, false) => return None,
+            (true, true) => Confidence::Exact,
+            (true, false) if !again => Confidence::Exact,
+            _ => Confidence::Window,
+        };
+        Some(claim(Cause::WritebackError, sure, None))
     }
 
     /// Nothing shows that a post failure took place.
     fn no_failure(&self, told: &Told, witness: Option<Witness>, claims: &[Claim]) -> bool {
         match witness {
-            None | Some(Witness::Both) => false,
+            None | Some(Witness::Both | Witness::Result | Witness::Warned) => false,
             Some(Witness::Folio) => !claims.iter().any(|c| c.shows),
             Some(Witness::WbErr) => {
                 let wrote = |other: &&Told| {
                     other.failure.phase == Phase::Post
                         && inode(&other.failure) == inode(&told.failure)
-                        && shown_by(other) == Witness::Both
+                        && shown_by(other) != Witness::WbErr
+                        && changed(&other.failure)
+                        && !real_error(other)
                         && seen_less(other.failure.wb_err_now) == seen_less(told.failure.wb_err_now)
                         && other.failure.ts_ns.abs_diff(told.failure.ts_ns) <= GRACE_NS
                 };
@@ -188,12 +248,21 @@ impl Known<'_> {
 
     /// One folio: the first of these that is true.
     fn folio(&self, told: &Told, refusal: &Refusal) -> Claim {
+        match refusal.entered_ns {
+            Some(entered) => self.refused(told, refusal, entered),
+            None => self.found(told, refusal),
+        }
+    }
+
+    /// A folio that was there afterwards.
+    fn found(&self, told: &Told, refusal: &Refusal) -> Claim {
         use Cause::*;
         use Confidence::{Exact, Window};
         let failure = &told.failure;
         let flag = |name: &str| refusal.folio_flags.iter().any(|flag| flag == name);
         let of = |touched: &&Touched| touched.index == refusal.index;
-        let cached = told.cached.iter().find(of).map(|t| t.ts_ns);
+        let cacher = told.cached.iter().find(of);
+        let cached = cacher.map(|t| t.ts_ns);
         // What was dirtied before this folio was cached was another folio.
         let mut dirtied = told.dirtied.iter().filter(of);
         let toucher = dirtied.find(|t| cached.is_none_or(|cached| t.ts_ns >= cached));
@@ -231,11 +300,11 @@ impl Known<'_> {
                 claim(Redirtied, Window, tid),
             ),
             (
-                dirty && when == When::Before && pre,
+                dirty && when == When::Before && pre && !tried(told),
                 claim(WritebackError, Window, None),
             ),
             (
-                dirty && when == When::Before && !pre,
+                dirty && when == When::Before && (!pre || tried(told)),
                 claim(Redirtied, Window, tid),
             ),
             (flag("writeback"), claim(Writeback, Window, None)),
@@ -247,6 +316,7 @@ impl Known<'_> {
         ];
         let named = table.into_iter().find(|(applies, _)| *applies);
         let again = (when == When::During).then(|| claim(Redirtied, Window, tid));
+        let state = named.is_some();
         let mut found = named
             .map(|(_, claim)| claim)
             .or_else(|| self.lock(failure, refusal, cached.unwrap_or(0)))
@@ -255,7 +325,13 @@ impl Known<'_> {
         if doubt {
             found.confidence = found.confidence.max(Window);
         }
+        let held_to_the_end = found.holder.is_some() && found.shows;
+        let open = found.confidence != Exact && !held_to_the_end;
+        if failure.fs == "btrfs" && !state && open {
+            found.until = failure.ts_ns + GRACE_NS;
+        }
         found.came_back = came_back;
+        found.cacher = cacher.filter(|_| came_back).map(|t| t.tid);
         found.shows &= !late;
         found
     }
@@ -266,7 +342,6 @@ impl Known<'_> {
         if failure.fs != "btrfs" {
             return None;
         }
-        let ordered_blocks = self.start.facts.ordered_blocks_release != Some(false);
         let page = u128::from(self.start.page_size);
         let first = u128::from(refusal.index) * page;
         let folio = (first, first + u128::from(refusal.pages) * page);
@@ -286,22 +361,16 @@ impl Known<'_> {
                 .min(pos + u128::from(holder.len))
                 .saturating_sub(folio.0.max(pos));
             let other_inode = (holder.dev, holder.root, holder.ino) != inode(failure);
-            let harmless = holder.kind == HolderKind::OrderedIo && !ordered_blocks;
-            // Who looks holds no lock meanwhile.
-            let own = holder.tid == failure.tid && failure.completed_by.is_none();
             let apart = unlocked < from || write.1 < locked || unlocked < locked;
-            if shared == 0 || other_inode || harmless || own || apart {
+            if shared == 0 || other_inode || apart || !self.can_refuse(failure, holder) {
                 continue;
             }
-            let cause = match holder.kind {
-                HolderKind::OrderedIo => Cause::OrderedIo,
-                HolderKind::ExtentLock => Cause::ExtentLock,
-            };
+            let (cause, own) = self.named(failure, holder);
             let whole = failure.duration_ns > 0 && locked <= write.0 && write.1 <= unlocked;
             let sure = [Confidence::Window, Confidence::Exact][usize::from(whole)];
             let last = unlocked.min(write.1);
             let mut found = claim(cause, sure, Some(holder.tid));
-            found.holder = Some(holder.id);
+            (found.holder, found.own) = (Some(holder.id), own);
             found.shows = write.1 <= unlocked;
             let better = best
                 .as_ref()
@@ -312,9 +381,27 @@ impl Known<'_> {
         }
         best.map(|(_, _, claim)| claim)
     }
+
+    /// Who looks holds no lock meanwhile, but for a read's that another task gives up.
+    pub fn can_refuse(&self, failure: &Failure, holder: &Holder) -> bool {
+        let ordered_blocks = self.start.facts.ordered_blocks_release != Some(false);
+        let harmless = holder.kind == HolderKind::OrderedIo && !ordered_blocks;
+        let by_writer = holder.tid == failure.tid && failure.completed_by.is_none();
+        !harmless && !(by_writer && holder.unlocked_by.is_none())
+    }
+
+    /// The cause that a holder is, and whether it works for the write.
+    pub fn named(&self, failure: &Failure, holder: &Holder) -> (Cause, Option<bool>) {
+        if holder.kind == HolderKind::ExtentLock {
+            return (Cause::ExtentLock, None);
+        }
+        let made = holder.created_by == Some(failure.tid);
+        let then = holder.created_ns.is_some_and(|ns| during(failure, ns));
+        (Cause::OrderedIo, Some(made && then))
+    }
 }
 
-fn during(failure: &Failure, ts_ns: u64) -> bool {
+pub(super) fn during(failure: &Failure, ts_ns: u64) -> bool {
     failure.duration_ns > 0
         && (failure.ts_ns - failure.duration_ns..=failure.ts_ns).contains(&ts_ns)
 }
@@ -344,7 +431,7 @@ fn reappeared(told: &Told) -> Claim {
     claim(Cause::Reappeared, sure, party)
 }
 
-fn inode(failure: &Failure) -> (Dev, Option<u64>, u64) {
+pub(super) fn inode(failure: &Failure) -> (Dev, Option<u64>, u64) {
     (failure.dev, failure.root, failure.ino)
 }
 
@@ -363,9 +450,23 @@ fn real_error(told: &Told) -> bool {
     error.is_some_and(|ns| during(&told.failure, ns))
 }
 
+fn flagged(told: &Told, flag: &str) -> bool {
+    told.failure.flags.iter().any(|f| f == flag)
+}
+
+/// An invalidation took place.
+fn tried(told: &Told) -> bool {
+    let refused = told.refusals.iter().any(|r| r.entered_ns.is_some());
+    refused || told.failure.errno.is_some_and(|errno| errno < 0)
+}
+
 /// What shows a post failure.
 fn shown_by(told: &Told) -> Witness {
-    if told.refusals.is_empty() {
+    if told.failure.errno.is_some_and(|errno| errno < 0) {
+        Witness::Result
+    } else if flagged(told, "return-unseen") {
+        Witness::Warned
+    } else if told.refusals.is_empty() {
         Witness::WbErr
     } else if changed(&told.failure) && !real_error(told) {
         Witness::Both

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::oracle::{Known, Said};
+use super::refused::SETTLES;
 use super::start;
-use super::strategies::{GRACE_NS, Run, order, run, tangled};
+use super::strategies::{Run, Told, order, run, tangled};
 use crate::correlate::{Confidence, Engine, Judged};
 use crate::event::*;
 
@@ -28,18 +29,41 @@ fn said(judged: &[Judged]) -> Vec<Said> {
     said
 }
 
-/// How many records of a stream have come before failure `id` is decided: up to the first mark,
-/// after its own last record, that is not within its grace period.
-fn decided_at(run: &Run, stream: &[Event], id: u64) -> usize {
-    let whole = whole_at(stream, id);
-    let ts_ns = run
-        .told
-        .iter()
-        .find(|t| t.failure.id == id)
-        .map_or(0, |t| t.failure.ts_ns);
-    let decides = |event: &Event| matches!(event, Event::Mark(mark) if mark.ts_ns >= ts_ns.saturating_add(GRACE_NS));
-    let mark = stream[whole..].iter().position(decides);
-    mark.map_or(stream.len(), |at| whole + at)
+/// What is known of failure `told` when it is decided: when nothing can change the verdict, by the
+/// first mark that is not before the moment up to which something could, or at the end.
+fn known_at_last<'a>(run: &'a Run, stream: &[Event], told: &Told) -> Known<'a> {
+    let whole = whole_at(stream, told.failure.id);
+    for at in whole..stream.len() {
+        let known = known(run, &stream[..at], told);
+        let until = known.until(told);
+        let marked = matches!(&stream[at - 1], Event::Mark(mark) if mark.ts_ns >= until);
+        if until == 0 || marked {
+            return known;
+        }
+    }
+    known(run, stream, told)
+}
+
+/// What is known of failure `told` when the records of `came` have come.
+fn known<'a>(run: &'a Run, came: &[Event], told: &Told) -> Known<'a> {
+    let has = |holder: &&Holder| {
+        let it = |event: &Event| matches!(event, Event::Holder(h) if h.id == holder.id);
+        came.iter().any(it)
+    };
+    let other = |other: &&Told| {
+        let id = other.failure.id;
+        id != told.failure.id && whole_at(came, id) <= came.len()
+    };
+    let marks = came.iter().filter_map(|event| match event {
+        Event::Mark(mark) => Some(mark.ts_ns),
+        _ => None,
+    });
+    Known {
+        start: &run.start,
+        others: run.told.iter().filter(other).collect(),
+        holders: run.holders.iter().filter(has).collect(),
+        complete_ns: marks.max().unwrap_or(0),
+    }
 }
 
 /// How many records have come when failure `id` has all of its own.
@@ -48,30 +72,13 @@ fn whole_at(stream: &[Event], id: u64) -> usize {
     stream
         .iter()
         .position(outcome)
-        .map_or(stream.len(), |at| at + 1)
+        .map_or(stream.len() + 1, |at| at + 1)
 }
 
 /// What the oracle says of a stream.
 fn expected(run: &Run, stream: &[Event]) -> Vec<Said> {
-    let mut said = Vec::new();
-    for told in &run.told {
-        let at = decided_at(run, stream, told.failure.id);
-        let came = |holder: &&Holder| {
-            let it = |event: &Event| matches!(event, Event::Holder(h) if h.id == holder.id);
-            stream[..at].iter().any(it)
-        };
-        let known = Known {
-            start: &run.start,
-            others: run
-                .told
-                .iter()
-                .filter(|other| other.failure.id != told.failure.id)
-                .filter(|other| whole_at(stream, other.failure.id) <= at)
-                .collect(),
-            holders: run.holders.iter().filter(came).collect(),
-        };
-        said.push(known.judge(told));
-    }
+    let says = |told: &Told| known_at_last(run, stream, told).judge(told);
+    let mut said: Vec<Said> = run.told.iter().map(says).collect();
     said.sort();
     said
 }
@@ -79,9 +86,9 @@ fn expected(run: &Run, stream: &[Event]) -> Vec<Said> {
 /// The time of a record, early enough that no mark before it decides what it bears on.
 fn early(run: &Run, event: &Event) -> u64 {
     let first = run.told.iter().map(|t| t.failure.ts_ns).min().unwrap_or(0);
-    let graced = first.saturating_add(GRACE_NS);
+    let settled = first.saturating_add(SETTLES);
     match event {
-        Event::Holder(holder) => holder.end_ns.min(graced) - 1,
+        Event::Holder(holder) => holder.end_ns.min(settled) - 1,
         other => run.time(other) - 1,
     }
 }
@@ -90,10 +97,10 @@ fn early(run: &Run, event: &Event) -> u64 {
 fn sound(judged: &[Judged]) -> TestCaseResult {
     for Judged { failure, verdict } in judged {
         prop_assert_eq!(failure.id, verdict.failure);
-        prop_assert_eq!(
-            verdict.reason.is_none(),
-            verdict.confidence == Confidence::Exact
-        );
+        let exact = verdict.confidence == Confidence::Exact;
+        // Of what is certain only the party may be missing.
+        let unnamed = exact && verdict.party.is_none();
+        prop_assert!(verdict.reason.is_some() != exact || unnamed);
         prop_assert_eq!(verdict.witness.is_some(), failure.phase == Phase::Post);
         prop_assert!(verdict.withdrawn.is_none() || verdict.confidence != Confidence::Exact);
         prop_assert!(!verdict.also.contains(&verdict.cause));
@@ -131,7 +138,11 @@ proptest! {
 
     #[test]
     fn the_order_does_not_matter(run in run(), one in order(), other in order()) {
-        let stream = |order| run.stream(order, false, |event| early(&run, event));
+        let stream = |order| {
+            let mut stream = run.stream(order, false, |event| early(&run, event));
+            stream.push(Event::Mark(Mark { ts_ns: u64::MAX }));
+            stream
+        };
         let sorted = |mut judged: Vec<Judged>| {
             judged.sort_by_key(|j| j.failure.id);
             judged

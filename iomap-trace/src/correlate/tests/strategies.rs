@@ -135,18 +135,33 @@ fn touch() -> impl Strategy<Value = Option<Touch>> {
     option::of((moment(), select(vec![11, 21, 22]), how))
 }
 
-/// One folio: its pages, its state, who dirtied it, who cached it.
+/// How long before the failure a release was refused, and how long before that it was asked for.
+type Refused = Option<(u64, u64)>;
+
+fn refused() -> impl Strategy<Value = Refused> {
+    let before = select(vec![0_u64, 1, 7_000, 7_001, 21_000]);
+    let long = select(vec![0_u64, 1, 3_000, 7_000, 14_000]);
+    option::of((before, long))
+}
+
+/// One folio: its pages, its state, who dirtied it, who cached it, when it was refused.
 type Folio = (
     u32,
     Vec<String>,
     Option<(bool, Buffers)>,
     Option<Touch>,
     Option<Touch>,
+    Refused,
 );
 
 fn folio() -> impl Strategy<Value = Folio> {
     let pages = prop_oneof![3 => Just(1), 1 => select(vec![2, 4, 16])];
-    (pages, folio_flags(), buffers(), touch(), touch())
+    let state = (folio_flags(), buffers());
+    (pages, state, touch(), touch(), refused()).prop_map(
+        |(pages, (flags, buffers), dirtied, cached, refused)| {
+            (pages, flags, buffers, dirtied, cached, refused)
+        },
+    )
 }
 
 prop_compose! {
@@ -161,7 +176,14 @@ prop_compose! {
         (page, skew, len) in (0_u64..16, select(vec![0_u64, 0, 1, 512, 4095]), 0_u64..32768),
         (wb_err_begin, wb_err_now) in (wb_err(), wb_err()),
         wb_error_ns in option::weighted(0.2, moment()),
-        flags in prop_oneof![3 => Just(vec![]), 1 => some_of(&["walk", "walk-cut", "eio-before"])],
+        flags in prop_oneof![
+            3 => Just(vec![]),
+            1 => Just(vec!["return-unseen".to_owned()]),
+            1 => some_of(&["walk", "walk-cut", "eio-before", "return-unseen"]),
+        ],
+        errno in option::weighted(0.4, select(vec![-16, -16, -28, 0])),
+        // Some kernels only let walk the page cache, on some all is seen.
+        sight in 0_u8..3,
         folios in btree_map(0_u64..16, folio(), 0..=6),
         (outcome, ret) in (outcome_kind(), any::<Option<i64>>()),
     ) -> Told {
@@ -179,13 +201,17 @@ prop_compose! {
             duration_ns: if unseen { 0 } else { end - begin },
             phase, pid: 10, tid, comm: "writer".into(), worker: None, completed_by,
             cgroup: 1, dev, ino, root, fs: fs.into(), path: None,
-            pos: (place.page + page) * 4096 + skew, len, size: 1 << 23, errno: None,
+            pos: (place.page + page) * 4096 + skew, len, size: 1 << 23, errno,
             wb_err_begin, wb_err_now, wb_error_ns: wb_error_ns.map(|ns| place.ns + ns),
             refusals: 0, dirtied: 0, cached: 0, flags, stack: vec![],
         };
         let outcome = Outcome { failure: 0, outcome, ret };
         let mut told = Told { failure, refusals: vec![], dirtied: vec![], cached: vec![], outcome };
-        for (page, (pages, mut folio_flags, buffers, dirtied, cached)) in folios.into_iter().take(few) {
+        for (page, (pages, mut folio_flags, buffers, dirtied, cached, refused))
+            in folios.into_iter().take(few)
+        {
+            let refused = refused.filter(|_| sight > 0).or((sight > 1).then_some((0, 7_000)));
+            let before = refused.map_or(0, |(before, _)| before);
             let index = place.page + page;
             let touched = |(ns, tid, how)| Touched {
                 failure: 0, index, ts_ns: place.ns + ns, pid: 20, tid, comm: "toucher".into(), how,
@@ -196,7 +222,10 @@ prop_compose! {
                 folio_flags.push("checked".to_owned());
             }
             told.refusals.push(Refusal {
-                failure: 0, ts_ns: place.ns + end, entered_ns: None, index, pages, folio_flags,
+                failure: 0,
+                ts_ns: place.ns + end - before,
+                entered_ns: refused.map(|(_, long)| place.ns + end - before - long),
+                index, pages, folio_flags,
                 buffers: buffers.map(|(_, buffers)| buffers),
             });
         }
@@ -214,6 +243,8 @@ prop_compose! {
         (locked, unlocked) in (prop::bool::weighted(0.9), prop::bool::weighted(0.9)),
         tid in select(vec![11, 12, 31, 32]),
         function in option::of(Just("extent_fiemap".to_owned())),
+        unlocked_by in option::weighted(0.2, Just(77)),
+        (created_ns, created_by) in (option::of(moment()), option::of(select(vec![11, 12, 31]))),
     ) -> Holder {
         times.sort_unstable();
         Holder {
@@ -224,8 +255,8 @@ prop_compose! {
             locked_ns: locked.then_some(place.ns + times[1]),
             unlocked_ns: unlocked.then_some(place.ns + times[2]),
             end_ns: place.ns + times[3],
-            pid: 30, tid, comm: "holder".into(), unlocked_by: None,
-            created_ns: None, created_by: None, function, ordered_flags: vec![], stack: vec![],
+            pid: 30, tid, comm: "holder".into(), unlocked_by,
+            created_ns: created_ns.map(|ns| place.ns + ns), created_by, function, ordered_flags: vec![], stack: vec![],
         }
     }
 }
@@ -235,8 +266,9 @@ prop_compose! {
         ordered_blocks_release in select(vec![None, Some(true), Some(true), Some(false)]),
         writeback_error_fires in select(vec![None, Some(true), Some(false)]),
         skipped in some_of(&["release", "ordered", "extent-lock", "dirty", "stale-warn"]),
+        plan in select(vec!["tracepoint", "fexit", "kprobe"]),
     ) -> Start {
-        let mut start = super::start(false);
+        let mut start = Start { plan: plan.into(), ..super::start(false) };
         start.facts = Facts { ordered_blocks_release, writeback_error_fires };
         let one = start.hooks.remove(0);
         start.hooks.extend(skipped.into_iter().map(|hook| HookReport { hook, ..one.clone() }));

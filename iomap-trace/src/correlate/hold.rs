@@ -1,0 +1,183 @@
+//! Who held the range of a folio when the kernel refused to release it.
+//!
+//! Two instants of a hold are recorded: the last attempt to lock, which comes before the lock is
+//! had, and the event of the unlock, at which the lock is still held and is given up a little
+//! later. Locks of a byte exclude each other. So
+//! - a hold ended after its unlock event, and before the next one of the same bytes began;
+//! - it began after its last attempt, and after the unlock event of the one before;
+//! - whoever tried later and was not turned away (a waiter's earlier attempts are not recorded)
+//!   found the range unlocked.
+//!
+//! The kernel tested the lock at some instant between the two of the refusal. A clean folio is
+//! refused for a lock, so when only one hold can have been in force between them, it was that one.
+
+use std::cmp::Reverse;
+
+use crate::event::{Holder, HolderKind, Refusal};
+
+use super::case::{Case, UNLOCK_TAKES_NS};
+use super::folio::{Run, Why, holder_party, may_refuse, overlaps};
+use super::{Cause, Confidence};
+
+/// An unlock and the next lock can both be under way, each between its event and its effect, for at
+/// most this long: the time of the probes themselves.
+const BOTH_TAKE_NS: u64 = 10_000;
+/// Work on an ordered extent goes on for a while after its unlock, and is only told of when it ends.
+const SETTLES_NS: u64 = 20_000_000;
+
+/// A recorded hold that could refuse the folio.
+#[derive(Clone, Copy, Debug)]
+struct Hold<'a> {
+    holder: &'a Holder,
+    /// Last attempt to lock.
+    tried: u64,
+    /// Event of the unlock.
+    given_up: u64,
+}
+
+impl Hold<'_> {
+    /// Whether both need the same byte.
+    fn excludes(&self, other: &Self) -> bool {
+        let end = |holder: &Holder| holder.pos.saturating_add(holder.len);
+        self.holder.pos < end(other.holder) && other.holder.pos < end(self.holder)
+    }
+
+    /// Whether both are parts of one lock that was given up piece by piece.
+    fn same_lock(&self, other: &Self) -> bool {
+        let key = |hold: &Self| (hold.holder.kind, hold.holder.tid, hold.tried);
+        key(self) == key(other)
+    }
+
+    /// The first instant at which it may have been in force.
+    fn from(&self, all: &[Hold]) -> u64 {
+        let before = all
+            .iter()
+            .filter(|other| other.given_up < self.given_up && other.excludes(self));
+        before
+            .map(|other| other.given_up + 1)
+            .fold(self.tried, u64::max)
+    }
+
+    /// The last instant at which it may have been in force.
+    fn to(&self, all: &[Hold]) -> u64 {
+        let next = all
+            .iter()
+            .filter(|other| self.given_up < other.given_up && other.excludes(self));
+        let latest = self.given_up.saturating_add(UNLOCK_TAKES_NS);
+        next.map(|next| {
+            if next.tried > self.given_up {
+                (next.tried - 1).max(self.given_up.saturating_add(BOTH_TAKE_NS))
+            } else {
+                next.given_up
+            }
+        })
+        .fold(latest, u64::min)
+    }
+}
+
+/// A hold that may have been in force during the refusal.
+#[derive(Clone, Copy, Debug)]
+struct Candidate<'a> {
+    hold: Hold<'a>,
+    /// It was, the whole time.
+    contains: bool,
+    /// For how much of the refusal it is on record.
+    covers: u64,
+}
+
+/// A clean folio on btrfs, of which the kernel was asked at `entered` to release it.
+pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Why {
+    let candidates = candidates(case, refusal, entered, run);
+    let whole_grace = case.graced();
+    let best = candidates.iter().max_by_key(|candidate| {
+        let Hold {
+            holder, given_up, ..
+        } = candidate.hold;
+        let last = given_up.min(refusal.ts_ns);
+        (
+            candidate.contains,
+            candidate.covers,
+            last,
+            Reverse(holder.id),
+        )
+    });
+    let Some(best) = best else {
+        let why = Why::unknown(if case.complete_ns < whole_grace {
+            "clean when its release was refused, and no holder of its range had ended when the run did"
+        } else {
+            "clean when its release was refused, and no holder of its range was seen"
+        });
+        return Why {
+            until: whole_grace,
+            ..why
+        };
+    };
+    let Hold {
+        holder,
+        tried,
+        given_up,
+    } = best.hold;
+    let alone = candidates
+        .iter()
+        .all(|other| other.hold.same_lock(&best.hold));
+    let until = if alone && best.contains {
+        let ended = given_up.max(case.failure.ts_ns);
+        whole_grace.min(ended.saturating_add(SETTLES_NS))
+    } else {
+        whole_grace
+    };
+    let cause = match holder.kind {
+        HolderKind::OrderedIo => Cause::OrderedIo,
+        HolderKind::ExtentLock => Cause::ExtentLock,
+    };
+    let why = Why {
+        party: Some(holder_party(holder, tried, given_up)),
+        holder: Some(holder.id),
+        own: case.made_by_writer(holder),
+        holds: true,
+        until,
+        ..Why::because(
+            cause,
+            if alone {
+                "the run ended before every holder of its range could be known"
+            } else {
+                "several held its range one after the other while its release was refused"
+            },
+        )
+    };
+    if alone && until <= case.complete_ns {
+        why.exact()
+    } else {
+        debug_assert_eq!(why.confidence, Confidence::Window);
+        why
+    }
+}
+
+fn candidates<'a>(case: &'a Case, refusal: &Refusal, entered: u64, run: Run) -> Vec<Candidate<'a>> {
+    let refused = refusal.ts_ns;
+    let holds: Vec<Hold> = case
+        .holders
+        .iter()
+        .filter(|holder| may_refuse(case, holder, run) && overlaps(holder, refusal, run.page_size))
+        // Without a lock (NOCOW) nothing was held.
+        .filter_map(|holder| {
+            let (tried, given_up) = (holder.locked_ns?, holder.unlocked_ns?);
+            let hold = Hold {
+                holder,
+                tried,
+                given_up,
+            };
+            (tried <= given_up).then_some(hold)
+        })
+        .collect();
+    holds
+        .iter()
+        .map(|hold| (*hold, hold.from(&holds), hold.to(&holds)))
+        .filter(|(_, from, to)| *from <= refused && entered <= *to)
+        .map(|(hold, from, _)| Candidate {
+            hold,
+            contains: from <= entered && refused <= hold.given_up,
+            covers: hold.given_up.min(refused).saturating_sub(from.max(entered)),
+        })
+        .collect()
+}
