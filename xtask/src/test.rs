@@ -23,6 +23,11 @@ pub struct Args {
     /// Leave out the other kernels, which run in virtual machines
     #[arg(long)]
     no_vm: bool,
+    /// Only these steps
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    only: Vec<String>,
+    #[command(flatten)]
+    matrix: matrix::Options,
 }
 
 /// How a step ended.
@@ -50,7 +55,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let toolchain = Toolchain::pinned()?;
     let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
     let mut done = Vec::new();
-    for step in steps::all(args.long) {
+    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only == name);
+    let steps = steps::all(args.long, &args.matrix).into_iter();
+    for step in steps.filter(|step| wanted(step.name)) {
         eprintln!("\n== {}: {}", step.name, step.what);
         let start = Instant::now();
         let outcome = match step.needs {

@@ -59,6 +59,11 @@ impl Toolchain {
     pub fn cargo(&self) -> Command {
         command("cargo", self.rustup_name)
     }
+
+    /// `rustc` of this toolchain, in the workspace's root.
+    pub fn rustc(&self) -> Command {
+        command("rustc", self.rustup_name)
+    }
 }
 
 fn command(program: &str, rustup_name: Option<&str>) -> Command {

@@ -1,7 +1,13 @@
-//! The program on other kernels: on each its probes attach, and it counts what the kernel counts.
+//! The program on other kernels: on each, all plans watch the same workloads at the same time, and
+//! are judged by what the kernel's own trace has recorded.
 
-mod counts;
+mod check;
+mod files;
 mod judge;
+mod kernel;
+mod log;
+mod observer;
+mod table;
 
 use super::Outcome;
 use crate::signal;
@@ -14,17 +20,41 @@ use crate::vm::tools::Tools;
 use crate::vm::watch::End;
 use anyhow::{Context, Result, bail};
 use judge::Report;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// What is run in each guest.
-const SCRIPT: &str = include_str!("matrix/guest.sh");
-/// A guest needs 40 s on an idle machine, and three times that on a busy one. One that hangs is
-/// told from its silence, much earlier.
-const TIMEOUT: Duration = Duration::from_secs(600);
+const SCRIPT: &str = include_str!("matrix/guest/run.sh");
+/// How many seconds each workload runs.
+const SECONDS: &str = "10";
+/// A guest needs four minutes on an idle machine, and three times that on a busy one. One that
+/// hangs is told from its silence, much earlier.
+const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// Which kernels, and what becomes of the figures.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Options {
+    /// Only these kernels
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    kernels: Vec<String>,
+    /// Write the figures of the kernels to FILE, as Markdown
+    #[arg(long, value_name = "FILE")]
+    matrix_out: Option<PathBuf>,
+    /// Boot no kernel: judge what the last run has left behind
+    #[arg(long)]
+    judge_again: bool,
+}
+
+/// All that a guest is made from.
+struct Guests<'a> {
+    toolchain: &'a Toolchain,
+    tools: Tools,
+    program: PathBuf,
+    observer: PathBuf,
+}
 
 /// Boots each kernel once, one after the other.
-pub fn run(toolchain: &Toolchain) -> Outcome {
+pub fn run(toolchain: &Toolchain, options: &Options) -> Outcome {
     if !cfg!(target_arch = "x86_64") {
         return Outcome::Skipped("the kernels and the program are built for x86-64".into());
     }
@@ -32,80 +62,124 @@ pub fn run(toolchain: &Toolchain) -> Outcome {
         Ok(tools) => tools,
         Err(error) => return Outcome::Skipped(format!("{error:#}")),
     };
+    let wanted =
+        |name: &str| options.kernels.is_empty() || options.kernels.iter().any(|k| k == name);
     // All are there before the first one boots.
     let kernels: Vec<_> = SERIES
         .iter()
+        .filter(|series| wanted(series.name))
         .map(|series| (series.name, Kernel::debian(series.name, false, &tools)))
         .collect();
-    let program = match build::executable(toolchain, What::Program) {
-        Ok(program) => program,
+    let program = build::executable(toolchain, What::Program);
+    let (program, observer) = match program.and_then(|p| Ok((p, observer::build(toolchain)?))) {
+        Ok(built) => built,
         Err(error) => return Err(error).into(),
+    };
+    let guests = Guests {
+        toolchain,
+        tools,
+        program,
+        observer,
     };
     // A guest that is interrupted is taken down, and its files with it.
     signal::remember_interrupts();
-    let mut done = Vec::new();
+    let (mut done, mut reports) = (Vec::new(), Vec::new());
     for (name, kernel) in kernels {
         let start = Instant::now();
-        let (outcome, note) = match kernel {
-            Ok(kernel) => on(&kernel, name, &program, toolchain, &tools),
-            Err(error) => (Outcome::Skipped(format!("{error:#}")), String::new()),
+        let outcome = match kernel {
+            Ok(kernel) => {
+                let (outcome, report) = guests.on(&kernel, name, options.judge_again);
+                reports.extend(report);
+                outcome
+            }
+            Err(error) => Outcome::Skipped(format!("{error:#}")),
         };
         let line = super::line(name, &outcome, start.elapsed().as_secs_f64());
-        let line = format!("{line}{note}");
+        if let Some(report) = reports.last().filter(|report| report.kernel == name) {
+            eprintln!("\n{}", table::text(report));
+        }
         eprintln!("vm: {line}");
         done.push((name, outcome, line));
         if signal::interrupted() {
             break;
         }
     }
-    eprintln!("\nvm: kernel=log is the number of failures that each of the two counted");
+    eprintln!("\n{}", table::sizes(&reports));
     for (.., line) in &done {
         eprintln!("vm: {line}");
     }
-    overall(done.iter().map(|(name, outcome, _)| (*name, outcome)))
+    let outcome = overall(done.iter().map(|(name, outcome, _)| (*name, outcome)));
+    let Some(file) = &options.matrix_out else {
+        return outcome;
+    };
+    match std::fs::write(file, table::markdown(&reports)) {
+        Ok(()) => outcome,
+        Err(error) => Outcome::Failed(format!("cannot write {}: {error}", file.display())),
+    }
 }
 
-/// Runs the script on one kernel, and says how that went.
-fn on(
-    kernel: &Kernel,
-    name: &str,
-    program: &Path,
-    toolchain: &Toolchain,
-    tools: &Tools,
-) -> (Outcome, String) {
-    let boot = |again: &str| -> Result<(End, u32, PathBuf)> {
-        let out = util::target_dir().join(format!("vm/matrix/{name}{again}"));
-        let command = ["sh", "-c", SCRIPT].map(str::to_owned);
+impl Guests<'_> {
+    /// Runs the script on one kernel, and says how that went.
+    fn on(&self, kernel: &Kernel, name: &str, again: bool) -> (Outcome, Option<Report>) {
+        let mut before = String::new();
+        let booted = match again {
+            true => Ok((End::Exited(0), 0, directory(name))),
+            false => self.boot(kernel, name, &mut before),
+        };
+        let booted = booted.and_then(|(end, hung, out)| {
+            if hung > 0 {
+                before = "the first boot hung".to_owned();
+            }
+            let ended = ended(&end).with_context(|| format!("files are in {}", out.display()));
+            ended.map(|()| out)
+        });
+        let report = booted.map(|out| {
+            let mut report = judge::judge(&out.join(FILES), name, &self.program);
+            if !before.is_empty() {
+                report.notes.push(before.clone());
+            }
+            (out, report)
+        });
+        told(report, &before)
+    }
+
+    /// Boots a kernel; one that crashes, once more.
+    fn boot(
+        &self,
+        kernel: &Kernel,
+        name: &str,
+        before: &mut String,
+    ) -> Result<(End, u32, PathBuf)> {
+        let booted = self.boot_into(kernel, name, directory(name));
+        let Ok((End::Crashed(how), 0, out)) = &booted else {
+            return booted;
+        };
+        *before = format!("the first boot crashed: {how}; see {}", out.display());
+        eprintln!("vm: {name}: the kernel crashed ({how}): booting it again, once");
+        self.boot_into(kernel, name, directory(&format!("{name}-again")))
+    }
+
+    fn boot_into(&self, kernel: &Kernel, name: &str, out: PathBuf) -> Result<(End, u32, PathBuf)> {
+        let command = ["sh", "-c", SCRIPT, "guest", SECONDS].map(str::to_owned);
         let job = Job {
             kernel,
             label: name,
             modules: &[],
-            program: Some(program),
-            programs: &[],
+            program: Some(&self.program),
+            programs: std::slice::from_ref(&self.observer),
             append: "",
             command: Some(&command),
             timeout: Some(TIMEOUT),
             out: &out,
         };
-        let done = run::run(&job, toolchain, tools)?;
+        let done = run::run(&job, self.toolchain, &self.tools)?;
         Ok((done.end, done.hung, out))
-    };
-    let mut before = String::new();
-    let mut booted = boot("");
-    if let Ok((End::Crashed(how), 0, out)) = &booted {
-        before = format!("the first boot crashed: {how}; see {}", out.display());
-        eprintln!("vm: {name}: the kernel crashed ({how}): booting it again, once");
-        booted = boot("-again");
     }
-    let judged = booted.and_then(|(end, hung, out)| {
-        if hung > 0 {
-            before = "the first boot hung".to_owned();
-        }
-        ended(&end)
-            .and_then(|()| judge::judge(&out.join(FILES), name))
-            .with_context(|| format!("files are in {}", out.display()))
-    });
-    told(judged, &before)
+}
+
+/// Where the files of a guest go.
+fn directory(name: &str) -> PathBuf {
+    util::target_dir().join("vm/matrix").join(name)
 }
 
 /// The error for a guest that did not come to its end.
@@ -120,16 +194,23 @@ fn ended(end: &End) -> Result<()> {
     }
 }
 
-/// The outcome on one kernel, and what there is to say of a success. `before` is what became of an
-/// earlier boot.
-fn told(judged: Result<Report>, before: &str) -> (Outcome, String) {
+/// The outcome on one kernel. `before` is what became of an earlier boot.
+fn told(judged: Result<(PathBuf, Report)>, before: &str) -> (Outcome, Option<Report>) {
     let before = match before {
         "" => String::new(),
         before => format!(" ({before})"),
     };
     match judged {
-        Ok(report) => (Outcome::Passed, format!(": {report}{before}")),
-        Err(error) => (Outcome::Failed(format!("{error:#}{before}")), String::new()),
+        Ok((_, report)) if report.wrong.is_empty() => (Outcome::Passed, Some(report)),
+        Ok((out, report)) => {
+            let (first, number) = (&report.wrong[0], report.wrong.len());
+            let why = format!(
+                "{number} faults, the first: {first}; files are in {}",
+                out.display()
+            );
+            (Outcome::Failed(format!("{why}{before}")), Some(report))
+        }
+        Err(error) => (Outcome::Failed(format!("{error:#}{before}")), None),
     }
 }
 
@@ -172,7 +253,7 @@ mod tests {
     fn an_end_before_the_end_is_named() {
         let said = |end: End| ended(&end).unwrap_err().to_string();
         assert!(ended(&End::Exited(0)).is_ok());
-        assert_eq!(said(End::TimedOut), "time-out: still running after 600 s");
+        assert_eq!(said(End::TimedOut), "time-out: still running after 900 s");
         assert_eq!(
             said(End::Crashed("Oops: 1".into())),
             "the kernel crashed: Oops: 1"
@@ -188,7 +269,7 @@ mod tests {
         );
         assert_eq!(
             failed.0,
-            Outcome::Failed("time-out: still running after 600 s (the first boot hung)".to_owned())
+            Outcome::Failed("time-out: still running after 900 s (the first boot hung)".to_owned())
         );
     }
 }

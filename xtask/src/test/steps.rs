@@ -31,7 +31,8 @@ pub struct Step {
 }
 
 /// All steps.
-pub fn all(long: bool) -> Vec<Step> {
+pub fn all(long: bool, options: &matrix::Options) -> Vec<Step> {
+    let options = options.clone();
     vec![
         cargo("fmt", "cargo fmt --all --check"),
         cargo(
@@ -68,7 +69,7 @@ pub fn all(long: bool) -> Vec<Step> {
             name: "vm",
             what: "the program on other kernels, in virtual machines",
             needs: Needs::Vm,
-            run: Box::new(matrix::run),
+            run: Box::new(move |toolchain| matrix::run(toolchain, &options)),
         },
         step("deny", "cargo deny check bans licenses sources", deny),
         step("doc", "cargo doc --locked --no-deps", doc),

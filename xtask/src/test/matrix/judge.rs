@@ -1,171 +1,329 @@
-//! Whether what a guest has left behind is as it should be. Nothing here runs anything.
+//! Whether what a guest has left behind is as it should be.
 
-use super::counts::{self, Count};
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
-use std::fmt;
+use super::check::causes::Causes;
+use super::check::counts::{self, Counted};
+use super::check::join::{self, Joined};
+use super::check::programs::{self, Sizes};
+use super::check::{agree, fiemap, hooks, left};
+use super::files::{self, PLANS, Run};
+use super::kernel;
+use super::log::{Log, Mount};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The filesystems on which the workload runs; xfs and ext4 fail on every kernel, btrfs may not.
-const FILESYSTEMS: &[&str] = &["xfs", "ext4", "btrfs"];
+/// Of a hundred failures, so many must have a cause.
+const KNOWN: u64 = 98;
+/// Of a hundred failures of `repro buffered` on btrfs, so many must be exact where ordered I/O is
+/// in the way.
+const EXACT: u64 = 99;
+/// How often ordered I/O must have been in the way there, for anything to be shown.
+const SHOWN: u64 = 10;
+/// Faults of one kind that are told one by one.
+const EXAMPLES: usize = 3;
 
-/// What was found on a kernel, all of it as it should be.
-#[derive(Debug, PartialEq, Eq)]
+/// What was found on a kernel.
+#[derive(Debug, Default)]
 pub struct Report {
-    /// The hooks that were attached.
-    pub hooks: Vec<String>,
-    /// The figures of each filesystem.
-    pub counts: Vec<(&'static str, Count)>,
-    /// What could be said of the programs after the tracer's end.
-    pub programs: &'static str,
+    /// The series (`6.12`).
+    pub kernel: String,
+    /// Its name for itself.
+    pub release: String,
+    /// A row for each workload on each filesystem.
+    pub rows: Vec<Row>,
+    /// The sizes of the BPF programs.
+    pub sizes: Sizes,
+    /// What is not as it should be.
+    pub wrong: Vec<String>,
+    /// What there is to say beside.
+    pub notes: Vec<String>,
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} hooks", self.hooks.len())?;
-        for (fs, count) in &self.counts {
-            write!(f, ", {fs} {count}")?;
+/// A workload on a filesystem.
+#[derive(Debug)]
+pub struct Row {
+    /// Workload.
+    pub workload: String,
+    /// Filesystem.
+    pub fs: String,
+    /// What the kernel counted.
+    pub counted: Counted,
+    /// What each plan made of it.
+    pub plans: Vec<Cell>,
+}
+
+/// A plan's account of a workload.
+#[derive(Debug)]
+pub struct Cell {
+    /// Plan.
+    pub plan: &'static str,
+    /// Failures and causes.
+    pub causes: Causes,
+    /// Comparison with the kernel's own trace, on btrfs.
+    pub joined: Joined,
+}
+
+impl Report {
+    /// Adds faults of one kind, some of them one by one.
+    fn faults(&mut self, what: &str, faults: &[String]) {
+        for fault in faults.iter().take(EXAMPLES) {
+            self.wrong.push(format!("{what}: {fault}"));
         }
-        write!(f, "; {}", self.programs)
+        if faults.len() > EXAMPLES {
+            let more = faults.len() - EXAMPLES;
+            self.wrong.push(format!("{what}: {more} more like that"));
+        }
+    }
+
+    fn check(&mut self, what: &str, result: Result<()>) {
+        if let Err(error) = result {
+            self.wrong.push(format!("{what}: {error:#}"));
+        }
     }
 }
 
-/// Judges the files in `dir`, of a guest whose kernel is of `series` (`6.12`).
-///
-/// # Errors
-/// With everything that is not as it should be, in one line.
-pub fn judge(dir: &Path, series: &str) -> Result<Report> {
-    let mut wrong = Vec::new();
-    let mut keep = |what: &str, error: anyhow::Error| wrong.push(format!("{what}: {error:#}"));
-    let hooks = doctor(dir, series).unwrap_or_else(|e| {
-        keep("doctor", e);
-        Vec::new()
-    });
-    let mut counts = Vec::new();
-    for fs in FILESYSTEMS {
-        match workload(dir, fs) {
-            Ok(count) => counts.push((*fs, count)),
-            Err(error) => keep(fs, error),
-        }
-    }
-    let failures = counts.iter().filter(|(fs, _)| *fs != "btrfs");
-    if counts.len() == FILESYSTEMS.len() && failures.map(|(_, c)| c.pre).sum::<u64>() == 0 {
-        wrong.push("no failure on xfs or ext4: nothing was shown".to_owned());
-    }
-    let number = |name: &str| read(dir, name)?.trim().parse().context(name.to_owned());
-    let programs = ["before", "during", "after"].map(|when| number(&format!("programs.{when}")));
-    let programs = match programs {
-        [Ok(before), Ok(during), Ok(after)] => left_behind(before, during, after),
-        [before, during, after] => [before, during, after]
-            .into_iter()
-            .collect::<Result<Vec<u64>>>()
-            .map(|_| ""),
+/// Judges the files in `dir`, of a guest whose kernel is of `series` (`6.12`). `program` is the one
+/// that was traced with; it reads its logs here.
+pub fn judge(dir: &Path, series: &str, program: &Path) -> Report {
+    let mut report = Report {
+        kernel: series.to_owned(),
+        ..Report::default()
     };
-    let programs = programs.unwrap_or_else(|error| {
-        wrong.push(format!("programs: {error:#}"));
-        ""
+    let ran = ran(dir, series, &mut report);
+    let logs = logs(dir, series, program, &mut report);
+    match files::runs(dir) {
+        Ok(runs) => ran.into_iter().for_each(|()| {
+            for run in &runs {
+                if let Err(error) = judge_run(dir, series, run, &logs, &mut report) {
+                    report.wrong.push(format!("{}: {error:#}", name(run)));
+                }
+            }
+            shown(series, &mut report);
+        }),
+        Err(error) => report.wrong.push(format!("{error:#}")),
+    }
+    if let Err(error) = state(dir, &mut report) {
+        report.wrong.push(format!("{error:#}"));
+    }
+    report
+}
+
+fn name(run: &Run) -> String {
+    format!("{} {}", run.workload, run.fs)
+}
+
+/// Checks how the commands ended.
+fn ran(dir: &Path, series: &str, report: &mut Report) -> Option<()> {
+    for plan in PLANS {
+        if not_offered(dir, plan, series) {
+            let why = files::last_words(dir, &format!("run.{plan}"));
+            report.notes.push(format!("no {plan} plan: {why}"));
+            continue;
+        }
+        for (name, expected) in [("run", 0), ("killed", 137)] {
+            let name = format!("{name}.{plan}");
+            report.check(&name, files::status(dir, &name, expected));
+        }
+    }
+    report.check("exec", files::status(dir, "exec", 0));
+    Some(())
+}
+
+/// On 5.10 the plan `fexit` is there where that is possible.
+fn not_offered(dir: &Path, plan: &str, series: &str) -> bool {
+    series == "5.10" && plan == "fexit" && files::status(dir, "run.fexit", 5).is_ok()
+}
+
+/// The logs that there are.
+fn logs(dir: &Path, series: &str, program: &Path, report: &mut Report) -> Vec<(&'static str, Log)> {
+    let mut logs = Vec::new();
+    for plan in PLANS {
+        if not_offered(dir, plan, series) {
+            continue;
+        }
+        match Log::read(program, &files::log(dir, plan)) {
+            Ok(log) => {
+                report.faults(plan, &hooks::wrong(&log.start, plan, series));
+                match &log.end {
+                    None => report.wrong.push(format!("{plan}: the log has no end")),
+                    Some(end) if log.lost() > 0 || !end.losses.is_empty() => {
+                        let losses = &end.losses;
+                        let lost = log.lost();
+                        report
+                            .notes
+                            .push(format!("{plan}: {lost} failures lost, losses {losses:?}"));
+                    }
+                    Some(_) => {}
+                }
+                report.release.clone_from(&log.start.kernel.release);
+                logs.push((*plan, log));
+            }
+            Err(error) => report.wrong.push(format!("{plan}: {error:#}")),
+        }
+    }
+    logs
+}
+
+fn judge_run(
+    dir: &Path,
+    series: &str,
+    run: &Run,
+    logs: &[(&'static str, Log)],
+    report: &mut Report,
+) -> Result<()> {
+    let (_, any) = logs.first().context("there is no log")?;
+    let dev = device(&any.start.mounts, &run.fs).context("the log has no such mount")?;
+    let events = kernel::read(dir, &run.trace)?;
+    let counted = Counted::new(&events, run, dev);
+    let mut cells = Vec::new();
+    for (plan, log) in logs {
+        let what = format!("{} {plan}", name(run));
+        let functions = *plan != "tracepoint";
+        report.faults(&what, &counts::compare(&counted, log, run, functions));
+        let causes = Causes::new(&log.on(&run.fs, run.ino));
+        let seed = run.workload == "buffered" && run.fs == "btrfs" && blocks(series);
+        if functions {
+            report.faults(&what, &causes.wrong(KNOWN, seed.then_some(EXACT)));
+        }
+        let mut joined = Joined::default();
+        if run.fs == "btrfs" {
+            joined = join::join(&events, run, log);
+            report.faults(&format!("{what}: wrong pair"), &joined.wrong_pairs);
+            report.faults(&format!("{what}: holder not named"), &joined.unnamed);
+        }
+        report
+            .wrong
+            .extend(fiemap::wrong(log, run, series).map(|why| format!("{what}: {why}")));
+        cells.push(Cell {
+            plan,
+            causes,
+            joined,
+        });
+    }
+    agreement(run, series, logs, report);
+    report.rows.push(Row {
+        workload: run.workload.clone(),
+        fs: run.fs.clone(),
+        counted,
+        plans: cells,
     });
-    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
-    Ok(Report {
-        hooks,
-        counts,
-        programs,
-    })
+    Ok(())
 }
 
-fn read(dir: &Path, name: &str) -> Result<String> {
-    std::fs::read_to_string(dir.join(name)).with_context(|| format!("cannot read {name}"))
+/// Whether the completion of ordered I/O blocks the release of a folio.
+fn blocks(series: &str) -> bool {
+    ["5.10", "6.1", "6.12"].contains(&series)
 }
 
-/// The status that a command left, which must be 0; if not, its last words are the error.
-fn status(dir: &Path, name: &str) -> Result<()> {
-    let status = read(dir, &format!("{name}.status"))?;
-    if status.trim() == "0" {
-        return Ok(());
-    }
-    let said = read(dir, &format!("{name}.err")).unwrap_or_default();
-    let last = said.lines().rfind(|line| !line.trim().is_empty());
-    let last = last.unwrap_or("it did not say why");
-    bail!("exit status {}: {last}", status.trim())
-}
-
-fn doctor(dir: &Path, series: &str) -> Result<Vec<String>> {
-    status(dir, "doctor")?;
-    let said = serde_json::from_str(&read(dir, "doctor.json")?).context("not JSON")?;
-    attached(&said, series)
-}
-
-fn workload(dir: &Path, fs: &str) -> Result<Count> {
-    status(dir, fs)?;
-    let log = read(dir, &format!("{fs}.jsonl"))?;
-    let kernel = read(dir, &format!("{fs}.kernel"))?;
-    counts::count(&log, &kernel)
-}
-
-/// The hooks that must have a probe on a kernel of `series`. Before 6.12 there are no tracepoints
-/// for direct I/O and for the extent lock of the kind that is needed, on 5.10 no types of modules.
-fn expected(series: &str) -> Vec<&'static str> {
-    let mut hooks = vec!["invalidate", "writeback-error", "cached", "dirty"];
-    if series != "5.10" {
-        hooks.push("ordered");
-        if series != "6.1" {
-            hooks.extend(["dio", "extent-lock"]);
+/// Compares each plan with those behind it.
+fn agreement(run: &Run, series: &str, logs: &[(&str, Log)], report: &mut Report) {
+    for (at, (a_plan, a)) in logs.iter().enumerate() {
+        for (b_plan, b) in &logs[at + 1..] {
+            let mut phases = Vec::new();
+            // Before 6.12 the plan of tracepoints does not see direct I/O.
+            if *b_plan != "tracepoint" || !["5.10", "6.1"].contains(&series) {
+                phases.push("map");
+            }
+            if *b_plan != "tracepoint" {
+                phases.push("post");
+            }
+            if *b_plan != "tracepoint" || run.fs != "vfat" {
+                phases.push("pre");
+            }
+            let what = format!("{} {a_plan}/{b_plan}", name(run));
+            let agreement = agree::compare(a, b, run, &phases);
+            report.faults(&what, &agreement.only_one);
+            report.faults(&what, &agreement.contradictions);
         }
     }
-    hooks
 }
 
-/// The hooks with a probe, if all are there that must be and the verifier refused none.
-fn attached(doctor: &Value, series: &str) -> Result<Vec<String>> {
-    let release = doctor["kernel"]["release"].as_str().unwrap_or_default();
-    let point = format!("{series}.");
-    ensure!(
-        release.starts_with(&point),
-        "the kernel calls itself `{release}`"
-    );
-    let text = |hook: &Value, key: &str| hook[key].as_str().unwrap_or_default().to_owned();
-    let hooks = doctor["hooks"].as_array().context("it tells of no hooks")?;
-    let (attached, skipped): (Vec<_>, Vec<_>) = hooks
-        .iter()
-        .map(|hook| {
-            (
-                text(hook, "hook"),
-                text(hook, "state"),
-                text(hook, "reason"),
-            )
-        })
-        .partition(|(_, state, _)| state == "attached");
-    let attached: Vec<_> = attached.into_iter().map(|(name, ..)| name).collect();
-    let mut wrong = Vec::new();
-    for (name, _, why) in skipped {
-        if expected(series).contains(&&*name) || why.contains("verifier") {
-            wrong.push(format!("{name} is not attached ({why})"));
-        }
+/// Checks that there was something to see.
+fn shown(series: &str, report: &mut Report) {
+    let sum = |rows: &mut dyn Iterator<Item = &Row>| -> u64 { rows.map(|r| r.counted.pre()).sum() };
+    let mmap = |row: &&Row| row.workload == "mmap" && row.fs != "btrfs";
+    if sum(&mut report.rows.iter().filter(mmap)) == 0 {
+        report
+            .wrong
+            .push("no failure on xfs or ext4: nothing was shown".to_owned());
     }
-    for name in expected(series) {
-        if !hooks.iter().any(|hook| hook["hook"] == name) {
-            wrong.push(format!("there is no hook {name}"));
-        }
+    let seed = |row: &&Row| row.workload == "buffered" && row.fs == "btrfs";
+    let cells = report.rows.iter().filter(seed).flat_map(|row| &row.plans);
+    let ordered = cells.filter_map(|cell| cell.causes.causes.get("ordered-io"));
+    let ordered = ordered.copied().max().unwrap_or(0);
+    if blocks(series) && ordered < SHOWN {
+        report.wrong.push(format!(
+            "ordered I/O was in the way {ordered} times only: nothing was shown"
+        ));
     }
-    ensure!(wrong.is_empty(), "{}", wrong.join(", "));
-    Ok(attached)
 }
 
-/// Compares the number of programs loaded before, during and after the tracer ran.
-fn left_behind(before: u64, during: u64, after: u64) -> Result<&'static str> {
-    ensure!(
-        after <= before,
-        "{} are left in the kernel after the tracer's end",
-        after - before
-    );
-    // The kernel can be told not to show them; then the other two say nothing.
-    Ok(if during > before {
-        "no program left"
-    } else {
-        "programs cannot be counted"
-    })
+/// The number of the device that a filesystem of this kind is on.
+fn device(mounts: &[Mount], fs: &str) -> Option<u64> {
+    let mount = mounts.iter().find(|mount| mount.fs == fs)?;
+    let (major, minor) = mount.dev.split_once(':')?;
+    let number = |text: &str| text.parse::<u64>().ok();
+    Some(number(major)? << 20 | number(minor)?)
+}
+
+/// What is in the kernel during the runs and after them.
+fn state(dir: &Path, report: &mut Report) -> Result<()> {
+    let read = |name: &str| files::text(dir, &format!("state.{name}"));
+    let (before, during, again) = (read("before")?, read("during")?, read("during-again")?);
+    for (during, after, what) in [
+        (&during, "ended", "SIGINT and SIGTERM"),
+        (&again, "killed", "SIGKILL and exit"),
+    ] {
+        let wrong = left::wrong(&before, during, &read(after)?);
+        report
+            .wrong
+            .extend(wrong.map(|why| format!("after {what}: {why}")));
+    }
+    report.sizes = programs::sizes(&during, &before);
+    let wrong = programs::wrong(&report.sizes);
+    report.wrong.extend(wrong);
+    Ok(())
+}
+
+/// The largest sizes of all kernels.
+pub fn largest(reports: &[Report]) -> Sizes {
+    let mut all: Sizes = BTreeMap::new();
+    for (name, size) in reports.iter().flat_map(|report| &report.sizes) {
+        let entry = all.entry(name.clone()).or_default();
+        *entry = entry.max(*size);
+    }
+    all
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_directory_is_no_success() {
+        let dir = std::env::temp_dir().join(format!("iomap-trace-judge-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let report = judge(&dir, "6.1", Path::new("/nonexistent"));
+        std::fs::remove_dir_all(&dir).unwrap();
+        let wrong = report.wrong.join("\n");
+        for what in [
+            "run.kprobe: cannot read",
+            "killed.fexit: cannot read",
+            "tracepoint: cannot run",
+            "nothing was shown",
+            "cannot read state.before",
+        ] {
+            assert!(wrong.contains(what), "{what} is not in {wrong}");
+        }
+    }
+
+    #[test]
+    fn devices_are_found_by_their_filesystem() {
+        let mounts = [Mount {
+            dev: "254:32".to_owned(),
+            fs: "xfs".to_owned(),
+        }];
+        assert_eq!(device(&mounts, "xfs"), Some(254 << 20 | 32));
+        assert_eq!(device(&mounts, "ext4"), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! How many failures have a cause, and how sure it is.
+
+use super::super::log::Case;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The failures of a run in a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Causes {
+    /// By phase.
+    pub phases: BTreeMap<String, u64>,
+    /// By cause.
+    pub causes: BTreeMap<String, u64>,
+    /// By reason, of those without a cause.
+    pub unknown: BTreeMap<String, u64>,
+    /// By cause and reason, of those that have one but are not exact.
+    pub window: BTreeMap<String, u64>,
+    /// By what was special about them.
+    pub flags: BTreeMap<String, u64>,
+    /// Number of exact ones.
+    pub exact: u64,
+    /// All.
+    pub all: u64,
+}
+
+impl Causes {
+    /// Counts.
+    pub fn new(cases: &[&Case]) -> Self {
+        let mut sum = Self::default();
+        for case in cases {
+            let verdict = &case.verdict;
+            let reason = verdict.reason.as_deref().unwrap_or("no reason given");
+            sum.all += 1;
+            *sum.phases.entry(case.failure.phase.clone()).or_default() += 1;
+            *sum.causes.entry(verdict.cause.clone()).or_default() += 1;
+            for flag in &case.failure.flags {
+                *sum.flags.entry(flag.clone()).or_default() += 1;
+            }
+            if verdict.cause == "unknown" {
+                *sum.unknown.entry(reason.to_owned()).or_default() += 1;
+            } else if case.exact() {
+                sum.exact += 1;
+            } else {
+                let what = format!("{}: {reason}", verdict.cause);
+                *sum.window.entry(what).or_default() += 1;
+            }
+        }
+        sum
+    }
+
+    /// Failures of a phase.
+    pub fn phase(&self, name: &str) -> u64 {
+        self.phases.get(name).copied().unwrap_or(0)
+    }
+
+    /// Failures with a cause.
+    pub fn known(&self) -> u64 {
+        self.all - self.causes.get("unknown").copied().unwrap_or(0)
+    }
+
+    /// What is wrong when at least so many of a hundred must have a cause, and be exact.
+    pub fn wrong(&self, known: u64, exact: Option<u64>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if self.known() * 100 < known * self.all {
+            let reasons = listed(&self.unknown);
+            let share = Share(self.known(), self.all);
+            wrong.push(format!("only {share} have a cause; {reasons}"));
+        }
+        if let Some(exact) = exact
+            && self.exact * 100 < exact * self.all
+        {
+            let reasons = listed(&self.window);
+            let share = Share(self.exact, self.all);
+            wrong.push(format!("only {share} are exact; {reasons}"));
+        }
+        wrong
+    }
+}
+
+/// A share of a hundred, rounded down to tenths.
+pub struct Share(pub u64, pub u64);
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (part, all) = (self.0, self.1);
+        let Some(tenths) = (part * 1000).checked_div(all) else {
+            return f.write_str("-");
+        };
+        match tenths {
+            1000 => f.write_str("100 %"),
+            _ => write!(f, "{}.{} %", tenths / 10, tenths % 10),
+        }
+    }
+}
+
+/// `12 x, 3 y`, the most frequent ones first.
+pub fn listed(counts: &BTreeMap<String, u64>) -> String {
+    let mut all: Vec<_> = counts.iter().collect();
+    all.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+    let words: Vec<_> = all.iter().map(|(what, n)| format!("{n} {what}")).collect();
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::log::Verdict;
+    use super::*;
+
+    fn case(cause: &str, confidence: &str) -> Case {
+        Case {
+            verdict: Verdict {
+                cause: cause.to_owned(),
+                confidence: confidence.to_owned(),
+                ..Verdict::default()
+            },
+            ..Case::default()
+        }
+    }
+
+    #[test]
+    fn shares_are_demanded() {
+        let exact = case("redirtied", "exact");
+        let window = case("ordered-io", "window");
+        let unknown = case("unknown", "none");
+        let causes = Causes::new(&[&exact, &exact, &window, &unknown]);
+        assert_eq!((causes.all, causes.known(), causes.exact), (4, 3, 2));
+        assert!(causes.wrong(75, Some(50)).is_empty());
+        let wrong = causes.wrong(76, Some(51));
+        assert_eq!(
+            wrong,
+            [
+                "only 75.0 % have a cause; 1 no reason given",
+                "only 50.0 % are exact; 1 ordered-io: no reason given"
+            ]
+        );
+        assert!(Causes::default().wrong(100, Some(100)).is_empty());
+        assert_eq!(Share(0, 0).to_string(), "-");
+        assert_eq!(Share(999, 1000).to_string(), "99.9 %");
+    }
+}

@@ -1,0 +1,201 @@
+//! The holders that a log names against those that the kernel's own trace shows.
+
+use super::super::files::Run;
+use super::super::kernel::locks::{self, Lock};
+use super::super::kernel::{Seen, What};
+use super::super::log::{Case, Holder, Log, Refusal};
+use std::collections::BTreeMap;
+
+/// The tracers and the kernel's trace look at an event one after the other: under emulation that
+/// takes so many nanoseconds at most.
+const SKEW_NS: u64 = 200_000;
+
+/// What came of it for a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Joined {
+    /// Exact verdicts that name a holder, and the trace agrees.
+    pub pairs: u64,
+    /// Those where it does not.
+    pub wrong_pairs: Vec<String>,
+    /// Clean folios that the trace says were locked all the time while they were refused.
+    pub held: u64,
+    /// Those whose holder the verdict does not name.
+    pub unnamed: Vec<String>,
+}
+
+/// An interval, nanoseconds since boot.
+type Interval = (u64, u64);
+
+/// Joins the events of a run on btrfs with a log.
+pub fn join(events: &[Seen], run: &Run, log: &Log) -> Joined {
+    let locks = locks::locks(events, run.ino);
+    let works = works(events);
+    let mut joined = Joined::default();
+    for case in log.on(&run.fs, run.ino) {
+        if case.exact() && case.locked() {
+            match pair(case, log, &locks, &works) {
+                Ok(()) => joined.pairs += 1,
+                Err(why) => joined.wrong_pairs.push(format!("{}: {why}", told(case))),
+            }
+        }
+        for refusal in &case.refusals {
+            let holders = holding(refusal, log.start.page_size, &locks);
+            if holders.is_empty() {
+                continue;
+            }
+            joined.held += 1;
+            let named = case.verdict.holders.iter();
+            let named: Vec<_> = named.filter_map(|id| log.holders.get(id)).collect();
+            let is_named = |lock: &&Lock| named.iter().any(|h| same(h, lock));
+            if !holders.iter().any(is_named) {
+                let (lock, cause) = (holders[0], &case.verdict.cause);
+                joined.unnamed.push(format!(
+                    "{}: page {} was locked by {} ({}..{}, {}..{} ns), not {cause}",
+                    told(case),
+                    refusal.index,
+                    lock.tid,
+                    lock.start,
+                    lock.end,
+                    lock.since_ns,
+                    lock.until_ns
+                ));
+            }
+        }
+    }
+    joined
+}
+
+fn told(case: &Case) -> String {
+    let failure = &case.failure;
+    format!(
+        "failure {} ({} at {} ns)",
+        failure.id, failure.phase, failure.ts_ns
+    )
+}
+
+/// The locks that held a clean folio from the moment when its release was asked for to that when it
+/// was refused; none when those are not known.
+fn holding<'a>(refusal: &Refusal, page: u64, locks: &'a [Lock]) -> Vec<&'a Lock> {
+    let busy = |flag: &String| ["dirty", "writeback"].contains(&flag.as_str());
+    let Some(entered_ns) = refusal.entered_ns else {
+        return Vec::new();
+    };
+    if refusal.folio_flags.iter().any(busy) {
+        return Vec::new();
+    }
+    let (start, end) = extent(refusal, page);
+    let locks = locks.iter().filter(|lock| {
+        lock.start < end
+            && start < lock.end
+            && lock.since_ns <= entered_ns
+            && refusal.ts_ns <= lock.until_ns
+    });
+    locks.collect()
+}
+
+/// The bytes of a folio.
+fn extent(refusal: &Refusal, page: u64) -> (u64, u64) {
+    let start = refusal.index * page;
+    (start, start + refusal.pages * page)
+}
+
+fn same(holder: &Holder, lock: &Lock) -> bool {
+    holder.tid == lock.tid && lock.start < holder.pos + holder.len && holder.pos < lock.end
+}
+
+/// Whether the holder that an exact verdict names did hold the range then.
+fn pair(
+    case: &Case,
+    log: &Log,
+    locks: &[Lock],
+    works: &BTreeMap<u32, Vec<Interval>>,
+) -> Result<(), String> {
+    let party = case.verdict.party.as_ref().ok_or("nobody is named")?;
+    let named = case.verdict.holders.iter();
+    let named = named.filter_map(|id| log.holders.get(id));
+    let mut why = format!("no holder is of thread {}", party.tid);
+    for holder in named.filter(|holder| holder.tid == party.tid) {
+        why = format!(
+            "{} by {} ({}..{}, {:?}..{:?} ns) is not in the kernel's trace",
+            holder.kind,
+            holder.tid,
+            holder.pos,
+            holder.pos + holder.len,
+            holder.locked_ns.unwrap_or(0),
+            holder.unlocked_ns.unwrap_or(0)
+        );
+        let moments = moments(case, holder, log.start.page_size);
+        let held = |moment: &Moment| {
+            let mut locks = locks.iter().filter(|lock| same(holder, lock));
+            locks.any(|lock| moment.within((lock.since_ns, lock.until_ns)))
+        };
+        let worked = |moment: &Moment| {
+            let works = works.get(&holder.tid).map_or(&[][..], Vec::as_slice);
+            holder.kind != "ordered-io" || works.iter().any(|work| moment.within(*work))
+        };
+        if moments.iter().any(|m| held(m) && worked(m)) {
+            return Ok(());
+        }
+        if moments.iter().any(held) {
+            why = format!("thread {} did not complete ordered I/O then", holder.tid);
+        }
+        why.push_str(&format!("; refused {moments:?}"));
+    }
+    Err(why)
+}
+
+/// When a folio was refused.
+#[derive(Debug)]
+enum Moment {
+    /// All the time between these.
+    Throughout(Interval),
+    /// Some time between these.
+    Sometime(Interval),
+}
+
+impl Moment {
+    fn within(&self, (since, until): Interval) -> bool {
+        let until = until.saturating_add(SKEW_NS);
+        match *self {
+            Self::Throughout((from, to)) => since <= from + SKEW_NS && to <= until,
+            Self::Sometime((from, to)) => since <= to + SKEW_NS && from <= until,
+        }
+    }
+}
+
+/// When the folios in the holder's range were refused.
+fn moments(case: &Case, holder: &Holder, page: u64) -> Vec<Moment> {
+    let failure = &case.failure;
+    let begin = failure.ts_ns.saturating_sub(failure.duration_ns);
+    let folios = case.refusals.iter().filter(|refusal| {
+        let (start, end) = extent(refusal, page);
+        start < holder.pos + holder.len && holder.pos < end
+    });
+    let moments = folios.map(|refusal| match refusal.entered_ns {
+        Some(entered) => Moment::Throughout((entered, refusal.ts_ns)),
+        None => Moment::Sometime((begin, refusal.ts_ns)),
+    });
+    moments.collect()
+}
+
+/// When each worker was busy with ordered extents.
+fn works(events: &[Seen]) -> BTreeMap<u32, Vec<Interval>> {
+    let mut begun = BTreeMap::new();
+    let mut works: BTreeMap<u32, Vec<Interval>> = BTreeMap::new();
+    for seen in events {
+        match seen.what {
+            What::Begin(work) => drop(begun.insert((seen.tid, work), seen.ts_ns)),
+            What::Done(work) => {
+                if let Some(since) = begun.remove(&(seen.tid, work)) {
+                    works.entry(seen.tid).or_default().push((since, seen.ts_ns));
+                }
+            }
+            _ => {}
+        }
+    }
+    works
+}
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

@@ -1,0 +1,148 @@
+# What is run on each kernel: leaves in /out what the host judges, and prints nothing.
+# The names of the files are known to files.rs. SECONDS is how long each workload runs.
+tracing=/sys/kernel/tracing
+recording=$tracing/instances/iomap_trace_test
+plans="fexit kprobe tracepoint"
+seconds=$1
+series=$(uname -r | cut -d. -f1,2)
+limited="timeout -s KILL"
+
+# The bit EXTENT_LOCKED, and whether btrfs lets a file with checksums go direct.
+case $series in
+5.10 | 6.1) locked=4 cow=--cow ;;
+6.*) locked=4 cow= ;;
+*) locked=2 cow= ;;
+esac
+workloads="buffered lockers mmap"
+iomap-trace repro --help | grep -q '^ *- lockers' || workloads="buffered mmap"
+
+# All that a tracer could leave behind.
+state() {
+    observer objects >"/out/state.$1"
+    sed 's/^/kprobe /' /sys/kernel/debug/kprobes/list >>"/out/state.$1"
+    sed 's/^/traced /' $tracing/enabled_functions >>"/out/state.$1" 2>/dev/null
+}
+
+# The kernel frees things some time after their last user has gone.
+settled() {
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        state "$1"
+        [ "$(wc -l <"/out/state.$1")" -le "$(wc -l </out/state.before)" ] && return
+        sleep 1
+    done
+}
+
+# event SYSTEM/NAME [FILTER]: lets the kernel's own trace record it.
+event() {
+    [ -n "$2" ] && echo "$2" >"$recording/events/$1/filter"
+    echo 1 >"$recording/events/$1/enable"
+    cat "$recording/events/$1/format" >"/out/format.${1#*/}"
+}
+
+# ready FILE PID: waits until that tracer has said that it traces, or has ended.
+ready() {
+    for try in $(seq 300); do
+        grep -q 'Ctrl-C ends' "$1" && return
+        kill -0 "$2" 2>/dev/null || return
+        usleep 500000
+    done
+}
+
+# start PREFIX PLAN: starts a tracer; its process is in the variable PREFIX_PLAN.
+start() {
+    $limited 900 iomap-trace record --probes "$2" -o "/out/$1.$2.jsonl.zst" \
+        >/dev/null 2>"/out/$1.$2.err" &
+    eval "$1_$2=$!"
+}
+
+# finish NAME PID SIGNAL: ends a tracer, and keeps its exit status.
+finish() {
+    kill "-$3" "$2" 2>/dev/null
+    wait "$2"
+    echo $? >"/out/$1.status"
+}
+
+# workload NAME FILESYSTEM...: runs it on all of them at once, beside the kernel's own trace.
+workload() {
+    name=$1
+    shift
+    pids=
+    echo 1 >$recording/tracing_on
+    for fs; do
+        args=
+        [ "$fs" = btrfs ] && args=$cow
+        $limited 200 iomap-trace repro "$name" --dir "/mnt/$fs" --seconds "$seconds" --json --keep \
+            $args >"/out/$name.$fs.repro" 2>"/out/$name.$fs.err" &
+        pids="$pids $!"
+    done
+    for pid in $pids; do
+        wait "$pid"
+    done
+    echo 0 >$recording/tracing_on
+    for cpu in "$recording"/per_cpu/cpu*; do
+        observer drain "$cpu/trace_pipe_raw" "/out/trace.$name.$1.${cpu##*/}"
+        cat "$cpu/stats" >>"/out/trace.$name.$1.stats"
+    done
+    echo >$recording/trace
+}
+
+mkdir $recording
+echo 0 >$recording/tracing_on
+echo boot >$recording/trace_clock
+echo 49152 >$recording/buffer_size_kb
+echo 'p:iomap_trace_test/stale dio_warn_stale_pagecache' >>$tracing/kprobe_events
+grep ' finish_ordered_fn' /proc/kallsyms >/out/symbols
+ordered=0x$(cut -d' ' -f1 /out/symbols | head -n 1)
+event iomap/iomap_dio_invalidate_fail
+event iomap_trace_test/stale
+event btrfs/btrfs_set_extent_bit "owner == 3 && set_bits & $locked"
+event btrfs/btrfs_clear_extent_bit "owner == 3 && clear_bits & $locked"
+event btrfs/btrfs_work_sched "func == $ordered"
+event btrfs/btrfs_all_work_done
+state before
+cat /proc/uptime >/out/times
+
+for plan in $plans; do
+    start run "$plan"
+done
+for plan in $plans; do
+    eval "ready /out/run.$plan.err \$run_$plan"
+done
+state during
+cat /proc/uptime >>/out/times
+for name in $workloads; do
+    workload "$name" btrfs
+    workload "$name" xfs ext4
+done
+if [ "$series" = 6.12 ]; then
+    # Here no tracepoint tells of a failure before submission: every result that is not 0 does.
+    echo 'r256:iomap_trace_test/refused invalidate_inode_pages2_range ret=$retval:s32' \
+        >>$tracing/kprobe_events
+    event iomap_trace_test/refused 'ret != 0'
+    workload mmap vfat
+    echo 0 >$recording/events/iomap_trace_test/refused/enable
+    echo '-:iomap_trace_test/refused' >>$tracing/kprobe_events
+fi
+cat /proc/uptime >>/out/times
+finish run.fexit "$run_fexit" INT
+finish run.kprobe "$run_kprobe" INT
+finish run.tracepoint "$run_tracepoint" TERM
+settled ended
+cat /proc/uptime >>/out/times
+
+# Again, to be killed, and to end by itself.
+for plan in $plans; do
+    start killed "$plan"
+done
+$limited 200 iomap-trace exec -o /out/exec.jsonl -- true >/dev/null 2>/out/exec.err
+echo $? >/out/exec.status
+for plan in $plans; do
+    eval "ready /out/killed.$plan.err \$killed_$plan"
+done
+state during-again
+for plan in $plans; do
+    eval "finish killed.$plan \$killed_$plan KILL"
+done
+settled killed
+cat /proc/uptime >>/out/times
+exit 0
