@@ -40,6 +40,9 @@ pub struct Options {
     /// Write the figures of the kernels to FILE, as Markdown
     #[arg(long, value_name = "FILE")]
     matrix_out: Option<PathBuf>,
+    /// A static iomap-trace that is built already, for the kernels
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Boot no kernel: judge what the last run has left behind
     #[arg(long)]
     judge_again: bool,
@@ -70,7 +73,10 @@ pub fn run(toolchain: &Toolchain, options: &Options) -> Outcome {
         .filter(|series| wanted(series.name))
         .map(|series| (series.name, Kernel::debian(series.name, false, &tools)))
         .collect();
-    let program = build::executable(toolchain, What::Program);
+    let program = match &options.program {
+        Some(file) => Ok(file.clone()),
+        None => build::executable(toolchain, What::Program),
+    };
     let (program, observer) = match program.and_then(|p| Ok((p, observer::build(toolchain)?))) {
         Ok(built) => built,
         Err(error) => return Err(error).into(),

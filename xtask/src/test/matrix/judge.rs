@@ -102,6 +102,8 @@ pub fn judge(dir: &Path, series: &str, program: &Path) -> Report {
         }),
         Err(error) => report.wrong.push(format!("{error:#}")),
     }
+    report.sizes = programs::sizes(logs.iter().map(|(_, log)| log));
+    report.wrong.extend(programs::wrong(&report.sizes));
     if let Err(error) = state(dir, &mut report) {
         report.wrong.push(format!("{error:#}"));
     }
@@ -181,7 +183,7 @@ fn judge_run(
         let functions = *plan != "tracepoint";
         report.faults(&what, &counts::compare(&counted, log, run, functions));
         let causes = Causes::new(&log.on(&run.fs, run.ino));
-        let seed = run.workload == "buffered" && run.fs == "btrfs" && blocks(series);
+        let seed = run.workload.starts_with("buffered") && run.fs == "btrfs" && blocks(series);
         if functions {
             report.faults(&what, &causes.wrong(KNOWN, seed.then_some(EXACT)));
         }
@@ -247,7 +249,7 @@ fn shown(series: &str, report: &mut Report) {
             .wrong
             .push("no failure on xfs or ext4: nothing was shown".to_owned());
     }
-    let seed = |row: &&Row| row.workload == "buffered" && row.fs == "btrfs";
+    let seed = |row: &&Row| row.workload.starts_with("buffered") && row.fs == "btrfs";
     let cells = report.rows.iter().filter(seed).flat_map(|row| &row.plans);
     let ordered = cells.filter_map(|cell| cell.causes.causes.get("ordered-io"));
     let ordered = ordered.copied().max().unwrap_or(0);
@@ -279,9 +281,6 @@ fn state(dir: &Path, report: &mut Report) -> Result<()> {
             .wrong
             .extend(wrong.map(|why| format!("after {what}: {why}")));
     }
-    report.sizes = programs::sizes(&during, &before);
-    let wrong = programs::wrong(&report.sizes);
-    report.wrong.extend(wrong);
     Ok(())
 }
 

@@ -13,6 +13,8 @@ enum Record {
     Start(Start),
     Failure(Failure),
     Refusal(Refusal),
+    Dirtied(Touched),
+    Cached(Touched),
     Holder(Holder),
     Verdict(Verdict),
     End(End),
@@ -28,6 +30,18 @@ pub struct Start {
     pub mounts: Vec<Mount>,
     pub plan: String,
     pub hooks: Vec<Hook>,
+    #[serde(default)]
+    pub programs: Vec<Program>,
+}
+
+/// A BPF program.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Program {
+    pub name: String,
+    /// Instructions as the kernel translated them.
+    pub instructions: u64,
+    /// Instructions that the verifier looked at, where the kernel tells.
+    pub verified: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -77,6 +91,13 @@ pub struct Refusal {
     pub folio_flags: Vec<String>,
 }
 
+/// Who dirtied a folio, or put it into the page cache.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Touched {
+    pub failure: u64,
+    pub tid: u32,
+}
+
 /// Who held a range.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Holder {
@@ -99,6 +120,9 @@ pub struct Verdict {
     pub party: Option<Party>,
     #[serde(default)]
     pub holders: Vec<u64>,
+    /// Causes of other folios.
+    #[serde(default)]
+    pub also: Vec<String>,
     pub withdrawn: Option<String>,
     pub reason: Option<String>,
 }
@@ -122,6 +146,8 @@ pub struct End {
 pub struct Case {
     pub failure: Failure,
     pub refusals: Vec<Refusal>,
+    /// Threads that touched its folios.
+    pub touched: Vec<u32>,
     pub verdict: Verdict,
 }
 
@@ -180,6 +206,10 @@ impl Log {
                 Record::Refusal(refusal) => {
                     let case = cases.entry(refusal.failure).or_default();
                     case.refusals.push(refusal);
+                }
+                Record::Dirtied(touched) | Record::Cached(touched) => {
+                    let case = cases.entry(touched.failure).or_default();
+                    case.touched.push(touched.tid);
                 }
                 Record::Holder(holder) => drop(log.holders.insert(holder.id, holder)),
                 Record::Verdict(verdict) => {

@@ -9,7 +9,7 @@ pub fn text(report: &Report) -> String {
     let mut out = format!("{} ({})\n", report.kernel, report.release);
     let _ = writeln!(
         out,
-        "{:<9}{:<6}{:<12}{:>6}{:>6}{:>6}{:>9}{:>9}{:>7}{:>6}",
+        "{:<13}{:<6}{:<11}{:>6}{:>6}{:>6}{:>8}{:>8}{:>7}{:>6}",
         "workload", "fs", "seen by", "pre", "map", "post", "known", "exact", "pairs", "held"
     );
     for row in &report.rows {
@@ -17,14 +17,14 @@ pub fn text(report: &Report) -> String {
         let (workload, fs) = (&row.workload, &row.fs);
         let _ = writeln!(
             out,
-            "{workload:<9}{fs:<6}{:<12}{:>6}{:>6}{:>6}",
+            "{workload:<13}{fs:<6}{:<11}{:>6}{:>6}{:>6}",
             "the kernel", kernel.0, "", kernel.1
         );
         for cell in &row.plans {
             let causes = &cell.causes;
             let _ = writeln!(
                 out,
-                "{:<15}{:<12}{:>6}{:>6}{:>6}{:>9}{:>9}{:>7}{:>6}",
+                "{:<19}{:<11}{:>6}{:>6}{:>6}{:>8}{:>8}{:>7}{:>6}",
                 "",
                 cell.plan,
                 causes.phase("pre"),
@@ -66,11 +66,11 @@ fn reasons(out: &mut String, row: &Row) {
 
 /// The largest sizes of the programs on all kernels.
 pub fn sizes(reports: &[Report]) -> String {
-    let mut out = String::from("program          instructions  verified\n");
+    let mut out = String::from("program                  instructions  verified\n");
     for (name, size) in largest(reports) {
         let _ = writeln!(
             out,
-            "{name:<16}{:>13}{:>10}",
+            "{name:<24}{:>13}{:>10}",
             size.translated, size.verified
         );
     }

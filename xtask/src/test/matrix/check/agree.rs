@@ -41,7 +41,7 @@ pub fn compare(a: &Log, b: &Log, run: &Run, phases: &[&str]) -> Agreement {
             if a_case.exact() && b_case.exact() {
                 agreement.both_exact += 1;
                 let said = [said(a_case), said(b_case)];
-                if said[0] != said[1] {
+                if !agree((a, a_case), (b, b_case)) {
                     agreement.contradictions.push(format!(
                         "{key:?}: {:?} is failure {} of {}, {:?} is {} of {}",
                         said[0],
@@ -62,6 +62,25 @@ pub fn compare(a: &Log, b: &Log, run: &Run, phases: &[&str]) -> Agreement {
             .push(format!("{key:?}: {number} in {plan} only"));
     }
     agreement
+}
+
+/// Whether the verdicts can both be right. Several folios of a range can be refused, each for a
+/// reason of its own, and one look is later than the other: what one of them says of the failure,
+/// the other must have seen at least of one of its folios.
+fn agree(a: (&Log, &Case), b: (&Log, &Case)) -> bool {
+    let cause = |a: &Case, b: &Case| {
+        let (a, b) = (&a.verdict, &b.verdict);
+        a.cause == b.cause || b.also.contains(&a.cause)
+    };
+    let party = |a: &Case, (b_log, b): (&Log, &Case)| {
+        let holders = b.verdict.holders.iter();
+        let mut holders = holders.filter_map(|id| b_log.holders.get(id));
+        a.verdict.party.as_ref().is_none_or(|party| {
+            b.touched.contains(&party.tid) || holders.any(|holder| holder.tid == party.tid)
+        })
+    };
+    (cause(a.1, b.1) || cause(b.1, a.1))
+        && (said(a.1) == said(b.1) || party(a.1, b) || party(b.1, a))
 }
 
 /// Cause and party.
@@ -157,8 +176,19 @@ mod tests {
         let agreement = compare(&a, &b, &run, &["pre"]);
         assert_eq!((agreement.same, agreement.both_exact), (1, 1));
         assert!(agreement.only_one.is_empty() && agreement.contradictions.is_empty());
-        b.cases[0].verdict.party = None;
+        b.cases[0].verdict.party = a.cases[1]
+            .verdict
+            .party
+            .clone()
+            .map(|party| Party { tid: 5, ..party });
         assert_eq!(compare(&a, &b, &run, &["pre"]).contradictions.len(), 1);
+        b.cases[0].touched = vec![4];
+        assert!(compare(&a, &b, &run, &["pre"]).contradictions.is_empty());
+        b.cases[0].verdict.cause = "extent-lock".to_owned();
+        assert_eq!(compare(&a, &b, &run, &["pre"]).contradictions.len(), 1);
+        b.cases[0].verdict.also = vec!["redirtied".to_owned()];
+        assert!(compare(&a, &b, &run, &["pre"]).contradictions.is_empty());
+        b.cases[0].verdict.also.clear();
         b.cases[0].verdict.confidence = "window".to_owned();
         assert!(compare(&a, &b, &run, &["pre"]).contradictions.is_empty());
         assert_eq!(compare(&a, &b, &run, &["pre", "post"]).only_one.len(), 1);

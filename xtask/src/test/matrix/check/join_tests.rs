@@ -51,6 +51,7 @@ fn log(kind: &str, tid: u32, refused: (u64, u64), flags: &[&str]) -> Log {
             folio_flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             ..Refusal::default()
         }],
+        touched: Vec::new(),
         verdict: Verdict {
             cause: kind.to_owned(),
             confidence: "exact".to_owned(),

@@ -1,5 +1,6 @@
 //! The BPF programs' sizes against their recorded ceilings.
 
+use super::super::log::Log;
 use std::collections::BTreeMap;
 
 /// What a program may grow to: name, instructions after the kernel's translation, and those that
@@ -25,33 +26,21 @@ impl Size {
     }
 }
 
-/// Sizes by name of the program (of which the kernel keeps 15 bytes).
+/// Sizes by name of the program.
 pub type Sizes = BTreeMap<String, Size>;
 
-/// The sizes of the programs in what the guest wrote down, without those of before.
-pub fn sizes(state: &str, before: &str) -> Sizes {
-    let old: Vec<_> = before.lines().filter_map(program).collect();
-    let programs = state.lines().filter_map(program);
+/// The sizes that the logs tell of, the larger ones where several have a program.
+pub fn sizes<'a>(logs: impl IntoIterator<Item = &'a Log>) -> Sizes {
     let mut sizes = Sizes::new();
-    for (id, name, size) in programs {
-        if !old.iter().any(|(old, ..)| *old == id) {
-            let entry = sizes.entry(name.to_owned()).or_default();
-            *entry = entry.max(size);
-        }
+    for program in logs.into_iter().flat_map(|log| &log.start.programs) {
+        let size = Size {
+            translated: program.instructions,
+            verified: program.verified.unwrap_or(0),
+        };
+        let entry = sizes.entry(program.name.clone()).or_default();
+        *entry = entry.max(size);
     }
     sizes
-}
-
-/// Number, name and size in `prog 4 page_dirtied 321 660`.
-fn program(line: &str) -> Option<(&str, &str, Size)> {
-    let mut words = line.strip_prefix("prog ")?.split(' ');
-    let (id, name) = (words.next()?, words.next()?);
-    let mut number = || words.next()?.parse().ok();
-    let size = Size {
-        translated: number()?,
-        verified: number()?,
-    };
-    Some((id, name, size))
 }
 
 /// Programs that are larger than they may be, and those without a ceiling.
@@ -101,12 +90,21 @@ fn ceilings(table: &str) -> Sizes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::log::Program;
     use super::*;
 
     #[test]
     fn a_program_that_grows_is_named() {
-        let state = "map 1 x\nprog 3 old 9 9\nprog 4 a 10 200\nprog 5 a 11 100\nprog 6 b 1 1\n";
-        let sizes = sizes(state, "prog 3 old 9 9\n");
+        let program = |name: &str, instructions, verified| Program {
+            name: name.to_owned(),
+            instructions,
+            verified,
+        };
+        let mut log = Log::default();
+        log.start.programs = vec![program("a", 10, Some(200)), program("b", 1, Some(1))];
+        let mut other = Log::default();
+        other.start.programs = vec![program("a", 11, None)];
+        let sizes = sizes([&log, &other]);
         let a = Size {
             translated: 11,
             verified: 200,

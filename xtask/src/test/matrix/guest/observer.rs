@@ -52,14 +52,12 @@ fn bpf(command: c_int, attribute: &mut [u64; 4]) -> io::Result<c_long> {
     Ok(got)
 }
 
-/// Prints a line for every program (`prog ID NAME TRANSLATED VERIFIED`, numbers of instructions; 0
-/// where the kernel does not tell), map (`map ID NAME`) and link (`link ID`).
+/// Prints a line for every program (`prog ID NAME`), map (`map ID NAME`) and link (`link ID`).
 fn objects() -> io::Result<()> {
     let mut out = io::stdout().lock();
     for id in ids(PROG_GET_NEXT_ID)? {
         if let Some(info) = info(PROG_GET_FD_BY_ID, id) {
-            let (translated, verified) = (word(&info, 20) / 8, word(&info, 216));
-            writeln!(out, "prog {id} {} {translated} {verified}", name(&info, 64))?;
+            writeln!(out, "prog {id} {}", name(&info, 64))?;
         }
     }
     for id in ids(MAP_GET_NEXT_ID)? {
@@ -100,10 +98,6 @@ fn info(open: c_int, id: u32) -> Option<[u8; 256]> {
     // SAFETY: the descriptor is ours and used nowhere else.
     unsafe { close(fd) };
     got.ok().map(|_| info)
-}
-
-fn word(info: &[u8; 256], at: usize) -> u32 {
-    u32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]])
 }
 
 /// A name of at most 15 bytes; `-` when there is none.
