@@ -1,6 +1,7 @@
 //! Verdicts of hand-made cases.
 
 mod defects;
+mod evidence;
 mod locks;
 mod oracle;
 mod properties;

@@ -103,7 +103,8 @@ impl Known<'_> {
             .holders
             .iter()
             .filter(|h| (h.dev, h.root, h.ino) == inode(failure) && self.can_refuse(failure, h))
-            .filter(|h| meet(folio, (h.pos, h.len)))
+            // What began after the failure is not looked at.
+            .filter(|h| h.start_ns <= failure.ts_ns && meet(folio, (h.pos, h.len)))
             .filter_map(|h| Some((h.locked_ns?, h.unlocked_ns?, *h)))
             .filter(|(tried, unlocked, _)| tried <= unlocked)
             .collect();
