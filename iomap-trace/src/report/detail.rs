@@ -2,10 +2,10 @@
 
 use super::cell;
 use crate::correlate::{Judged, Party, Witness};
-use crate::event::How;
+use crate::event::{How, OutcomeKind};
 
-/// Who was the other party, what it did and for how long; what shows a post failure; why more is
-/// not known. Empty when there is nothing to say.
+/// Who was the other party, what it did and for how long; who brought the folio back; what shows a
+/// post failure, and what follows from it; why more is not known. Empty when there is nothing to say.
 pub(super) fn detail(judged: &Judged) -> String {
     let Judged { failure, verdict } = judged;
     let mut parts = Vec::new();
@@ -36,6 +36,9 @@ pub(super) fn detail(judged: &Judged) -> String {
             }
             .to_owned(),
         );
+    }
+    if verdict.outcome == OutcomeKind::StaleCache {
+        parts.push("the next fsync returns EIO".to_owned());
     }
     if let Some(reason) = &verdict.reason {
         parts.push(cell::clean(reason, false));

@@ -65,6 +65,7 @@ pub fn summary_text(summary: &Summary, width: usize) -> String {
         by_cause(&mut text, summary);
         by_file(&mut text, summary, width);
         by_pair(&mut text, summary, width);
+        self_inflicted(&mut text, summary, width);
         stale(&mut text, summary, width);
         kernel(&mut text, summary, width);
     }
@@ -173,6 +174,23 @@ fn by_pair(text: &mut String, summary: &Summary, width: usize) {
         rows,
     );
     more(text, rest, "pair", summary.pairs.others().total());
+}
+
+fn self_inflicted(text: &mut String, summary: &Summary, width: usize) {
+    let own = summary.self_inflicted;
+    if own > 0 {
+        let verb = if own == 1 { "was" } else { "were" };
+        push(
+            text,
+            width,
+            &format!(
+                "{} {verb} self-inflicted: the writer was the other party itself, or the ordered \
+                 extent completed a write-back that its own write had forced.",
+                count(own, "failure")
+            ),
+        );
+        text.push('\n');
+    }
 }
 
 fn stale(text: &mut String, summary: &Summary, width: usize) {

@@ -152,6 +152,11 @@ fn judged() -> Vec<Judged> {
         ));
         v.outcome = OutcomeKind::StaleCache;
         v.witness = Some(Witness::Both);
+        v.cached_by = Some(Party {
+            pid: 900,
+            tid: 901,
+            ..party("cat", "cached", Some(How::Read), f.ts_ns - 90_000, None)
+        });
         v.also = vec![Cause::Writeback, Cause::Journal];
     });
     add(Phase::Post, Cause::Unknown, &|f, v| {
@@ -183,6 +188,16 @@ fn judged() -> Vec<Judged> {
     ] {
         add(Phase::Pre, cause, &|_, v| v.outcome = OutcomeKind::Unknown);
     }
+    add(Phase::Post, Cause::Launder, &|_, v| {
+        v.outcome = OutcomeKind::StaleCache;
+        v.witness = Some(Witness::Result);
+    });
+    add(Phase::Post, Cause::Unknown, &|_, v| {
+        v.confidence = Confidence::None;
+        v.outcome = OutcomeKind::StaleCache;
+        v.witness = Some(Witness::Warned);
+        v.reason = Some("the return of the invalidation was not seen".into());
+    });
     add(Phase::Post, Cause::Unknown, &|_, v| {
         v.withdrawn = Some("the write-back failed, and nothing collided".into());
     });
@@ -286,7 +301,7 @@ fn a_summary_says_what_it_means() {
     // One line, the type first.
     let line = serde_json::to_string(&summary).unwrap();
     assert!(
-        line.starts_with(r#"{"type":"summary","failures":{"pre":8,"map":1,"post":2},"causes":{"#)
+        line.starts_with(r#"{"type":"summary","failures":{"pre":8,"map":1,"post":4},"causes":{"#)
     );
 }
 
@@ -352,7 +367,7 @@ fn the_footer_fits_a_line() {
     };
     assert_eq!(
         footer(&summary, &live),
-        "12s: pre 8, map 1, post 2; lost 0; cost 5.1ms (255ns a run)"
+        "12s: pre 8, map 1, post 4; lost 0; cost 5.1ms (255ns a run)"
     );
     assert_fits(
         &footer(
