@@ -25,11 +25,17 @@ enum Record {
 /// The run.
 #[derive(Debug, Default, Deserialize)]
 pub struct Start {
+    /// The kernel.
     pub kernel: KernelInfo,
+    /// Bytes of a page.
     pub page_size: u64,
+    /// Mounted filesystems.
     pub mounts: Vec<Mount>,
+    /// Plan.
     pub plan: String,
+    /// Hooks, with their probes.
     pub hooks: Vec<Hook>,
+    /// Programs that were loaded.
     #[serde(default)]
     pub programs: Vec<Program>,
 }
@@ -37,6 +43,7 @@ pub struct Start {
 /// A BPF program.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Program {
+    /// Name in the object.
     pub name: String,
     /// Instructions as the kernel translated them.
     pub instructions: u64,
@@ -44,38 +51,58 @@ pub struct Program {
     pub verified: Option<u64>,
 }
 
+/// The kernel that ran.
 #[derive(Debug, Default, Deserialize)]
 pub struct KernelInfo {
+    /// `uname -r`.
     pub release: String,
 }
 
+/// A mounted filesystem.
 #[derive(Debug, Deserialize)]
 pub struct Mount {
+    /// Device of the super block, `major:minor`.
     pub dev: String,
+    /// Filesystem type.
     pub fs: String,
 }
 
+/// A place in the kernel that is watched.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Hook {
+    /// Its name.
     pub hook: String,
+    /// `attached` or `skipped`.
     pub state: String,
+    /// Why there is no probe.
     pub reason: Option<String>,
 }
 
 /// A failed invalidation.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Failure {
+    /// Number in the log.
     pub id: u64,
+    /// When it was seen, nanoseconds since boot.
     pub ts_ns: u64,
+    /// How long before that the write began; 0 when that was not seen.
     #[serde(default)]
     pub duration_ns: u64,
+    /// `pre`, `map` or `post`.
     pub phase: String,
+    /// Thread of the writer.
     pub tid: u32,
+    /// Thread that saw the failure, where it was another one.
     pub completed_by: Option<u32>,
+    /// Inode number.
     pub ino: u64,
+    /// Filesystem type.
     pub fs: String,
+    /// First byte of the write.
     pub pos: u64,
+    /// Number of its bytes.
     pub len: u64,
+    /// What was special.
     #[serde(default)]
     pub flags: Vec<String>,
 }
@@ -83,60 +110,88 @@ pub struct Failure {
 /// A folio that was not released.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Refusal {
+    /// Number of its failure.
     pub failure: u64,
+    /// When it was refused, or looked at afterwards.
     pub ts_ns: u64,
+    /// When its release was asked for; absent when it was looked at afterwards.
     pub entered_ns: Option<u64>,
+    /// First page.
     pub index: u64,
+    /// Number of pages.
     pub pages: u64,
+    /// Names of its flags.
     pub folio_flags: Vec<String>,
 }
 
 /// Who dirtied a folio, or put it into the page cache.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Touched {
+    /// Number of the failure.
     pub failure: u64,
+    /// Thread.
     pub tid: u32,
 }
 
 /// Who held a range.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Holder {
+    /// Number in the log.
     pub id: u64,
+    /// `ordered-io` or `extent-lock`.
     pub kind: String,
+    /// First byte.
     pub pos: u64,
+    /// Number of bytes.
     pub len: u64,
+    /// When it was locked, if it was.
     pub locked_ns: Option<u64>,
+    /// When it was unlocked.
     pub unlocked_ns: Option<u64>,
+    /// Thread.
     pub tid: u32,
+    /// Kernel function that locked it.
     pub function: Option<String>,
 }
 
 /// What the tracer says of a failure.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Verdict {
+    /// Number of its failure.
     pub failure: u64,
+    /// Cause.
     pub cause: String,
+    /// `exact`, `window` or `none`.
     pub confidence: String,
+    /// The other party.
     pub party: Option<Party>,
+    /// Holders that were in the way.
     #[serde(default)]
     pub holders: Vec<u64>,
     /// Causes of other folios.
     #[serde(default)]
     pub also: Vec<String>,
+    /// Why it turned out to be no failure.
     pub withdrawn: Option<String>,
+    /// Why it is not exact.
     pub reason: Option<String>,
 }
 
+/// The other party of a failure.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Party {
+    /// Thread.
     pub tid: u32,
+    /// What it did; of a lock, the function that took it.
     pub did: String,
 }
 
 /// Totals.
 #[derive(Debug, Deserialize)]
 pub struct End {
+    /// The programs' counters by name.
     pub counters: BTreeMap<String, u64>,
+    /// Records lost, by probe.
     #[serde(default)]
     pub losses: BTreeMap<String, u64>,
 }
@@ -144,10 +199,13 @@ pub struct End {
 /// A failure with all that belongs to it.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
+    /// The failure.
     pub failure: Failure,
+    /// Its folios.
     pub refusals: Vec<Refusal>,
     /// Threads that touched its folios.
     pub touched: Vec<u32>,
+    /// What the tracer says.
     pub verdict: Verdict,
 }
 
@@ -166,10 +224,13 @@ impl Case {
 /// A whole log.
 #[derive(Debug, Default)]
 pub struct Log {
+    /// Its first record.
     pub start: Start,
     /// In the order of their numbers; withdrawn ones are not among them.
     pub cases: Vec<Case>,
+    /// By number.
     pub holders: BTreeMap<u64, Holder>,
+    /// Its last record.
     pub end: Option<End>,
 }
 

@@ -9,22 +9,22 @@ pub fn text(report: &Report) -> String {
     let mut out = format!("{} ({})\n", report.kernel, report.release);
     let _ = writeln!(
         out,
-        "{:<13}{:<6}{:<11}{:>6}{:>6}{:>6}{:>8}{:>8}{:>7}{:>6}",
-        "workload", "fs", "seen by", "pre", "map", "post", "known", "exact", "pairs", "held"
+        "{:<13}{:<6}{:<11}{:>6}{:>5}{:>6}{:>7}{:>7}{:>6}{:>5}{:>5}",
+        "workload", "fs", "seen by", "pre", "map", "post", "known", "exact", "pair", "two", "held"
     );
     for row in &report.rows {
         let kernel = (row.counted.pre(), row.counted.post());
         let (workload, fs) = (&row.workload, &row.fs);
         let _ = writeln!(
             out,
-            "{workload:<13}{fs:<6}{:<11}{:>6}{:>6}{:>6}",
+            "{workload:<13}{fs:<6}{:<11}{:>6}{:>5}{:>6}",
             "the kernel", kernel.0, "", kernel.1
         );
         for cell in &row.plans {
             let causes = &cell.causes;
             let _ = writeln!(
                 out,
-                "{:<19}{:<11}{:>6}{:>6}{:>6}{:>8}{:>8}{:>7}{:>6}",
+                "{:<19}{:<11}{:>6}{:>5}{:>6}{:>7}{:>7}{:>6}{:>5}{:>5}",
                 "",
                 cell.plan,
                 causes.phase("pre"),
@@ -33,6 +33,7 @@ pub fn text(report: &Report) -> String {
                 Share(causes.known(), causes.all).to_string(),
                 Share(causes.exact, causes.all).to_string(),
                 cell.joined.pairs,
+                cell.joined.shared,
                 cell.joined.held
             );
         }

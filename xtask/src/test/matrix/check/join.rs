@@ -6,15 +6,16 @@ use super::super::kernel::{Seen, What};
 use super::super::log::{Case, Holder, Log, Refusal};
 use std::collections::BTreeMap;
 
-/// The tracers and the kernel's trace look at an event one after the other: under emulation that
-/// takes so many nanoseconds at most.
-const SKEW_NS: u64 = 200_000;
+/// How much the clocks of the tracers and of the kernel's trace may differ.
+const SKEW_NS: u64 = 50_000;
 
 /// What came of it for a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Joined {
     /// Exact verdicts that name a holder, and the trace agrees.
     pub pairs: u64,
+    /// Those of them where another lock was in force during a part of the time, too.
+    pub shared: u64,
     /// Those where it does not.
     pub wrong_pairs: Vec<String>,
     /// Clean folios that the trace says were locked all the time while they were refused.
@@ -34,7 +35,10 @@ pub fn join(events: &[Seen], run: &Run, log: &Log) -> Joined {
     for case in log.on(&run.fs, run.ino) {
         if case.exact() && case.locked() {
             match pair(case, log, &locks, &works) {
-                Ok(()) => joined.pairs += 1,
+                Ok(alone) => {
+                    joined.pairs += 1;
+                    joined.shared += u64::from(!alone);
+                }
                 Err(why) => joined.wrong_pairs.push(format!("{}: {why}", told(case))),
             }
         }
@@ -103,79 +107,86 @@ fn same(holder: &Holder, lock: &Lock) -> bool {
     holder.tid == lock.tid && lock.start < holder.pos + holder.len && holder.pos < lock.end
 }
 
-/// Whether the holder that an exact verdict names did hold the range then.
+/// Whether the holder that an exact verdict names did hold the range then, and nobody else did.
+///
+/// # Errors
+/// When it did not; with what was seen.
 fn pair(
     case: &Case,
     log: &Log,
     locks: &[Lock],
     works: &BTreeMap<u32, Vec<Interval>>,
-) -> Result<(), String> {
+) -> Result<bool, String> {
     let party = case.verdict.party.as_ref().ok_or("nobody is named")?;
     let named = case.verdict.holders.iter();
     let named = named.filter_map(|id| log.holders.get(id));
     let mut why = format!("no holder is of thread {}", party.tid);
     for holder in named.filter(|holder| holder.tid == party.tid) {
-        why = format!(
-            "{} by {} ({}..{}, {:?}..{:?} ns) is not in the kernel's trace",
-            holder.kind,
-            holder.tid,
-            holder.pos,
-            holder.pos + holder.len,
-            holder.locked_ns.unwrap_or(0),
-            holder.unlocked_ns.unwrap_or(0)
-        );
         let moments = moments(case, holder, log.start.page_size);
-        let held = |moment: &Moment| {
-            let mut locks = locks.iter().filter(|lock| same(holder, lock));
-            locks.any(|lock| moment.within((lock.since_ns, lock.until_ns)))
+        let lock = locks.iter().find(|lock| is(holder, lock));
+        let (held, problem) = match lock {
+            None => (None, "is not in the kernel's trace".to_owned()),
+            Some(lock) => {
+                let in_force = (lock.since_ns, lock.gone_ns);
+                let moment = moments.iter().find(|moment| meet(**moment, in_force));
+                (moment, format!("was held {in_force:?} ns"))
+            }
         };
-        let worked = |moment: &Moment| {
-            let works = works.get(&holder.tid).map_or(&[][..], Vec::as_slice);
-            holder.kind != "ordered-io" || works.iter().any(|work| moment.within(*work))
+        let works = works.get(&holder.tid).map_or(&[][..], Vec::as_slice);
+        let at_work = |moment: &&Interval| {
+            holder.kind != "ordered-io" || works.iter().any(|work| meet(**moment, *work))
         };
-        if moments.iter().any(|m| held(m) && worked(m)) {
-            return Ok(());
-        }
-        if moments.iter().any(held) {
-            why = format!("thread {} did not complete ordered I/O then", holder.tid);
-        }
-        why.push_str(&format!("; refused {moments:?}"));
+        let Some(moment) = held.filter(at_work) else {
+            why = format!(
+                "{} by {} ({}..{}, {}..{} ns) {problem}, refused {moments:?}",
+                holder.kind,
+                holder.tid,
+                holder.pos,
+                holder.pos + holder.len,
+                holder.locked_ns.unwrap_or(0),
+                holder.unlocked_ns.unwrap_or(0)
+            );
+            if held.is_some() {
+                why.push_str(", and did not complete ordered I/O then");
+            }
+            continue;
+        };
+        let others = locks.iter().filter(|lock| {
+            !is(holder, lock)
+                && lock.start < holder.pos + holder.len
+                && holder.pos < lock.end
+                && meet(*moment, (lock.since_ns, lock.until_ns))
+        });
+        return Ok(others.count() == 0);
     }
     Err(why)
 }
 
-/// When a folio was refused.
-#[derive(Debug)]
-enum Moment {
-    /// All the time between these.
-    Throughout(Interval),
-    /// Some time between these.
-    Sometime(Interval),
+/// Whether the holder in a log is this lock of the kernel's trace.
+fn is(holder: &Holder, lock: &Lock) -> bool {
+    let since_ns = lock.since_ns.saturating_sub(SKEW_NS);
+    same(holder, lock)
+        && holder
+            .locked_ns
+            .is_some_and(|locked_ns| (since_ns..=lock.gone_ns).contains(&locked_ns))
 }
 
-impl Moment {
-    fn within(&self, (since, until): Interval) -> bool {
-        let until = until.saturating_add(SKEW_NS);
-        match *self {
-            Self::Throughout((from, to)) => since <= from + SKEW_NS && to <= until,
-            Self::Sometime((from, to)) => since <= to + SKEW_NS && from <= until,
-        }
-    }
+/// Whether two intervals meet.
+fn meet(a: Interval, b: Interval) -> bool {
+    a.0 <= b.1.saturating_add(SKEW_NS) && b.0 <= a.1.saturating_add(SKEW_NS)
 }
 
-/// When the folios in the holder's range were refused.
-fn moments(case: &Case, holder: &Holder, page: u64) -> Vec<Moment> {
+/// Between which instants the folios in the holder's range were refused.
+fn moments(case: &Case, holder: &Holder, page: u64) -> Vec<Interval> {
     let failure = &case.failure;
     let begin = failure.ts_ns.saturating_sub(failure.duration_ns);
     let folios = case.refusals.iter().filter(|refusal| {
         let (start, end) = extent(refusal, page);
         start < holder.pos + holder.len && holder.pos < end
     });
-    let moments = folios.map(|refusal| match refusal.entered_ns {
-        Some(entered) => Moment::Throughout((entered, refusal.ts_ns)),
-        None => Moment::Sometime((begin, refusal.ts_ns)),
-    });
-    moments.collect()
+    folios
+        .map(|refusal| (refusal.entered_ns.unwrap_or(begin), refusal.ts_ns))
+        .collect()
 }
 
 /// When each worker was busy with ordered extents.

@@ -31,6 +31,7 @@ fn log(kind: &str, tid: u32, refused: (u64, u64), flags: &[&str]) -> Log {
         id: 1,
         kind: kind.to_owned(),
         len: 4096,
+        locked_ns: Some(1010 * US),
         tid,
         ..Holder::default()
     };
@@ -100,7 +101,7 @@ fn another_holder_is_a_wrong_pair_and_the_right_one_is_missed() {
 
 #[test]
 fn the_lock_must_have_been_held_at_the_refusal() {
-    for refused in [(3300, 3400), (2900, 3300), (700, 900)] {
+    for refused in [(4300, 4400), (700, 900)] {
         let joined = join(&events(), &run(), &log("extent-lock", WORKER, refused, &[]));
         assert_eq!((joined.pairs, joined.held), (0, 0), "{refused:?}");
         assert_eq!(joined.wrong_pairs.len(), 1);
@@ -110,7 +111,7 @@ fn the_lock_must_have_been_held_at_the_refusal() {
 #[test]
 fn ordered_io_is_completed_by_a_worker_at_work() {
     let mut events = events();
-    events.retain(|seen| !matches!(seen.what, What::Done(_)));
+    events.retain(|seen| !matches!(seen.what, What::Begin(_)));
     let joined = join(
         &events,
         &run(),
@@ -132,4 +133,47 @@ fn a_look_afterwards_knows_less() {
     log.cases[0].refusals[0].entered_ns = None;
     let joined = join(&events(), &run(), &log);
     assert_eq!((joined.pairs, joined.held), (1, 0));
+}
+
+#[test]
+fn an_unlock_takes_until_the_thread_goes_on() {
+    let joined = join(
+        &events(),
+        &run(),
+        &log("ordered-io", WORKER, (3300, 3400), &[]),
+    );
+    assert_eq!((joined.pairs, joined.shared, joined.held), (1, 0, 0));
+}
+
+#[test]
+fn a_lock_of_another_time_is_another_lock() {
+    let mut log = log("extent-lock", WORKER, (2000, 2100), &[]);
+    if let Some(holder) = log.holders.get_mut(&1) {
+        holder.locked_ns = Some(900 * US);
+    }
+    assert_eq!(join(&events(), &run(), &log).wrong_pairs.len(), 1);
+}
+
+#[test]
+fn two_locks_one_after_the_other_share_the_time() {
+    let mut events = events();
+    let range = Range {
+        ino: 7,
+        start: 0,
+        end: 4096,
+    };
+    for (us, what) in [(3100, What::Lock(range)), (3600, What::Unlock(range))] {
+        events.push(Seen {
+            ts_ns: us * US,
+            tid: 51,
+            what,
+        });
+    }
+    events.sort_by_key(|seen| seen.ts_ns);
+    let joined = join(
+        &events,
+        &run(),
+        &log("extent-lock", WORKER, (2500, 3500), &[]),
+    );
+    assert_eq!((joined.pairs, joined.shared), (1, 1));
 }

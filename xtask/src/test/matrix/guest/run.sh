@@ -58,7 +58,7 @@ start() {
 # finish NAME PID SIGNAL: ends a tracer, and keeps its exit status.
 finish() {
     kill "-$3" "$2" 2>/dev/null
-    wait "$2"
+    wait "$2" 2>/dev/null
     echo $? >"/out/$1.status"
 }
 

@@ -18,14 +18,18 @@ pub struct Lock {
     pub end: u64,
     /// The attempt that took it, nanoseconds since boot.
     pub since_ns: u64,
-    /// When it was given up; `u64::MAX` when that was not seen.
+    /// The event of its unlock, which comes some time before that; `u64::MAX` when there was none.
     pub until_ns: u64,
+    /// The next event of the thread that unlocked it, when it certainly had; `u64::MAX` when there
+    /// was none.
+    pub gone_ns: u64,
 }
 
 /// The locks of a file, in the order in which they ended.
 pub fn locks(events: &[Seen], file: u64) -> Vec<Lock> {
     let mut tree = Tree::default();
     for seen in events {
+        tree.alive(seen.ts_ns, seen.tid);
         match seen.what {
             What::Lock(range) if range.ino == file => tree.attempt(seen.ts_ns, seen.tid, range),
             What::Unlock(range) if range.ino == file => tree.unlock(seen.ts_ns, seen.tid, range),
@@ -42,9 +46,18 @@ struct Tree {
     /// The last attempt of each thread, if it met a lock.
     waiting: BTreeMap<u32, (u64, Range)>,
     over: Vec<Lock>,
+    /// The last unlocks of each thread, as places in `over`: it may not have done with them yet.
+    unlocking: BTreeMap<u32, Vec<usize>>,
 }
 
 impl Tree {
+    /// A thread has come to its next event: the unlock before it is done.
+    fn alive(&mut self, ts_ns: u64, tid: u32) {
+        for at in self.unlocking.remove(&tid).unwrap_or_default() {
+            self.over[at].gone_ns = ts_ns;
+        }
+    }
+
     fn attempt(&mut self, ts_ns: u64, tid: u32, range: Range) {
         // Nobody locks what he holds: the attempt before this one had failed after all, because
         // the one who unlocked was slower than his event.
@@ -61,6 +74,7 @@ impl Tree {
                 end: taken,
                 since_ns: ts_ns,
                 until_ns: u64::MAX,
+                gone_ns: u64::MAX,
             });
         }
         if taken < range.end {
@@ -84,6 +98,8 @@ impl Tree {
                 self.waiting.remove(&tid);
             }
             lock.until_ns = ts_ns;
+            let place = self.over.len();
+            self.unlocking.entry(tid).or_default().push(place);
             self.over.push(lock);
         }
     }
@@ -207,6 +223,19 @@ mod tests {
             event(5, 20, false, 0, 8),
         ];
         assert_eq!(told(&unlock), [(10, 0, 8, 1, 2), (20, 0, 8, 4, 5)]);
+    }
+
+    #[test]
+    fn an_unlock_is_done_when_its_thread_goes_on() {
+        let events = [
+            event(1, 10, true, 0, 8),
+            event(2, 20, false, 0, 8),
+            event(3, 10, true, 8, 9),
+            event(5, 20, true, 16, 24),
+        ];
+        let all = locks(&events, 7);
+        assert_eq!((all[0].until_ns, all[0].gone_ns), (2, 5));
+        assert_eq!(all[1].gone_ns, u64::MAX);
     }
 
     #[test]
