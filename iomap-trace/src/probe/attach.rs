@@ -99,7 +99,7 @@ impl Attacher<'_> {
                 && self.kernel.tracepoint_exists(attach.target) == Some(false)
         };
         let possible = |choice: &&[Attach]| !choice.iter().any(absent);
-        if part.choices.iter().any(|choice| possible(choice)) {
+        if part.choices.iter().any(possible) {
             return None;
         }
         let mut names: Vec<_> = attaches().filter(|a| absent(a)).map(|a| a.target).collect();

@@ -363,6 +363,12 @@ pub const HOOKS: &[Hook] = &[
                             fentry("fentry_complete", "iomap_dio_complete"),
                             fentry("fentry_dio_rw", "__iomap_dio_rw"),
                         ],
+                        // From 5.11 it has seven arguments, of which trampolines take six up to 6.5.
+                        &[
+                            fexit("fexit_complete", "iomap_dio_complete"),
+                            fentry("fentry_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                        ],
                     ]),
                     optional(&[&[fentry("fentry_post", "kiocb_invalidate_post_direct_write")]]),
                     optional(&[&[fentry("fentry_generic", "generic_file_direct_write")]]),

@@ -54,6 +54,9 @@ pub fn resolve(kernel: &Kernel, options: &Options, plan: Plan) -> Resolved {
     if constants.extent_locked.is_none() || constants.io_tree_inode_io.is_none() {
         let why = "`EXTENT_LOCKED` or `IO_TREE_INODE_IO` is not in the type information";
         unknown.push((Want::ExtentBits, why.to_owned()));
+    } else if constants.io_tree_inode_is_vfs.is_none() {
+        let why = "what the inode of `extent_io_tree` points to is not known";
+        unknown.push((Want::ExtentBits, why.to_owned()));
     }
     let mut comm = [0; 16];
     if let Some(wanted) = &filters.comm {

@@ -91,8 +91,15 @@ fn layout(kernel: &Kernel) -> String {
     let mut text = format!("{found} of {all} offsets found");
     // Without any type, every line would give the same reason.
     if kernel.types.is_ok() {
+        let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
         for (slot, why) in &kernel.layout.missing {
-            let _ = write!(text, "\n{slot}: {why}");
+            match by_reason.iter_mut().find(|(reason, _)| reason == why) {
+                Some((_, slots)) => slots.push(slot),
+                None => by_reason.push((why, vec![slot])),
+            }
+        }
+        for (why, slots) in by_reason {
+            let _ = write!(text, "\n{}: {why}", slots.join(" "));
         }
     }
     text
@@ -116,15 +123,15 @@ fn hooks(hooks: &[HookReport]) -> String {
     rows.push_record(["hook", "probe", "where and why"]);
     for hook in hooks {
         let probe = match (hook.state, &hook.via) {
-            (HookState::Attached, Some(via)) => via.as_str(),
-            (HookState::Attached, None) => "attached",
-            (HookState::Skipped, _) => "skipped",
+            (HookState::Attached, Some(via)) => via.replace('+', "\n"),
+            (HookState::Attached, None) => "attached".to_owned(),
+            (HookState::Skipped, _) => "skipped".to_owned(),
         };
         let mut lines: Vec<String> = hook.symbol.iter().cloned().collect();
         lines.extend(hook.reason.iter().cloned());
         let rejected = hook.rejected.iter();
         lines.extend(rejected.map(|r| format!("not {}: {}", r.via, r.why)));
-        rows.push_record([&hook.hook, probe, &lines.join("\n")]);
+        rows.push_record([hook.hook.clone(), probe, lines.join("\n")]);
     }
     wrap(rows, &[17, 12, 47])
 }
