@@ -5,7 +5,7 @@
 mod events;
 
 use clap::Parser;
-use events::{failure, run, start};
+use events::{failure, run, run_of_fexit, start};
 use iomap_trace::cli::report;
 use iomap_trace::event::{Event, Phase};
 use iomap_trace::log::{Ending, Reader, Writer};
@@ -61,6 +61,51 @@ fn a_report_of_a_run() {
         assert_eq!(status, "");
         insta::assert_snapshot!("a_report_of_a_run", out);
     }
+}
+
+#[test]
+fn a_report_of_a_run_that_saw_functions() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("run.jsonl");
+    record(&log, &run_of_fexit());
+    let (out, _, result) = report_of(std::slice::from_ref(&log), TABLE);
+    result.unwrap();
+    insta::assert_snapshot!(out);
+    let (out, _, result) = report_of(&[log], Format::Json);
+    result.unwrap();
+    let records = out.lines().map(|l| serde_json::from_str(l).unwrap());
+    let verdicts: Vec<Value> = records.filter(|r: &Value| r["type"] == "verdict").collect();
+    let said = |v: &Value| {
+        let of = |key: &str| v[key].as_str().unwrap_or("-").to_owned();
+        let own = v["self_inflicted"].as_bool().unwrap();
+        (
+            v["failure"].as_u64().unwrap(),
+            of("cause"),
+            of("confidence"),
+            own,
+            of("witness"),
+        )
+    };
+    let mut verdicts: Vec<_> = verdicts.iter().map(said).collect();
+    verdicts.sort();
+    let expected = [
+        (1, "ordered-io", "exact", true, "-"),
+        (2, "extent-lock", "exact", false, "-"),
+        (3, "unknown", "none", false, "-"),
+        (4, "redirtied", "exact", false, "-"),
+        (5, "redirtied", "exact", false, "result"),
+        (6, "unknown", "none", false, "warned"),
+    ];
+    let expected = expected.map(|(id, cause, sure, own, witness)| {
+        (
+            id,
+            cause.to_owned(),
+            sure.to_owned(),
+            own,
+            witness.to_owned(),
+        )
+    });
+    assert_eq!(verdicts, expected);
 }
 
 #[test]

@@ -279,21 +279,25 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
     let whole = case.failure.duration_ns != 0 && locked <= begin && seen <= unlocked;
     let doubt = doubt(case, cached_ns).filter(|_| whole);
     let certain = whole && doubt.is_none();
-    let cause = match holder.kind {
-        HolderKind::OrderedIo => Cause::OrderedIo,
-        HolderKind::ExtentLock => Cause::ExtentLock,
-    };
     let why = Why {
         party: Some(holder_party(holder, locked, unlocked)),
         holder: Some(holder.id),
         own: case.made_by_writer(holder),
         holds: seen <= unlocked,
         ..Why::because(
-            cause,
+            cause_of(holder),
             doubt.unwrap_or("held for a part of the write; the moment of refusal was not seen"),
         )
     };
     if certain { why.exact() } else { why }
+}
+
+/// The cause that a holder is.
+pub fn cause_of(holder: &Holder) -> Cause {
+    match holder.kind {
+        HolderKind::OrderedIo => Cause::OrderedIo,
+        HolderKind::ExtentLock => Cause::ExtentLock,
+    }
 }
 
 /// The party that held the range.

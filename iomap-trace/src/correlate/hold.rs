@@ -13,11 +13,10 @@
 
 use std::cmp::Reverse;
 
-use crate::event::{Holder, HolderKind, Refusal};
+use crate::event::{Holder, Refusal};
 
 use super::case::{Case, UNLOCK_TAKES_NS};
-use super::folio::{Run, Why, holder_party, may_refuse, overlaps};
-use super::{Cause, Confidence};
+use super::folio::{Run, Why, cause_of, holder_party, may_refuse, overlaps};
 
 /// An unlock and the next lock can both be under way, each between its event and its effect, for at
 /// most this long: the time of the probes themselves.
@@ -88,68 +87,51 @@ struct Candidate<'a> {
 /// A clean folio on btrfs, of which the kernel was asked at `entered` to release it.
 pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Why {
     let candidates = candidates(case, refusal, entered, run);
-    let whole_grace = case.graced();
     let best = candidates.iter().max_by_key(|candidate| {
-        let Hold {
-            holder, given_up, ..
-        } = candidate.hold;
-        let last = given_up.min(refusal.ts_ns);
-        (
-            candidate.contains,
-            candidate.covers,
-            last,
-            Reverse(holder.id),
-        )
+        let last = candidate.hold.given_up.min(refusal.ts_ns);
+        let id = Reverse(candidate.hold.holder.id);
+        (candidate.contains, candidate.covers, last, id)
     });
     let Some(best) = best else {
-        let why = Why::unknown(if case.complete_ns < whole_grace {
-            "clean when its release was refused, and no holder of its range had ended when the run did"
-        } else {
-            "clean when its release was refused, and no holder of its range was seen"
-        });
         return Why {
-            until: whole_grace,
-            ..why
+            until: case.graced(),
+            ..Why::unknown(if case.complete_ns < case.graced() {
+                "clean when refused, and no holder of its range had ended when the run did"
+            } else {
+                "clean when refused, and no holder of its range was seen"
+            })
         };
     };
-    let Hold {
-        holder,
-        tried,
-        given_up,
-    } = best.hold;
-    let alone = candidates
-        .iter()
-        .all(|other| other.hold.same_lock(&best.hold));
+    let mut others = candidates.iter();
+    let alone = others.all(|other| other.hold.same_lock(&best.hold));
     let until = if alone && best.contains {
-        let ended = given_up.max(case.failure.ts_ns);
-        whole_grace.min(ended.saturating_add(SETTLES_NS))
+        let ended = best.hold.given_up.max(case.failure.ts_ns);
+        case.graced().min(ended.saturating_add(SETTLES_NS))
     } else {
-        whole_grace
+        case.graced()
     };
-    let cause = match holder.kind {
-        HolderKind::OrderedIo => Cause::OrderedIo,
-        HolderKind::ExtentLock => Cause::ExtentLock,
-    };
-    let why = Why {
-        party: Some(holder_party(holder, tried, given_up)),
-        holder: Some(holder.id),
-        own: case.made_by_writer(holder),
-        holds: true,
-        until,
-        ..Why::because(
-            cause,
-            if alone {
-                "the run ended before every holder of its range could be known"
-            } else {
-                "several held its range one after the other while its release was refused"
-            },
-        )
-    };
+    let why = named(case, best.hold, alone);
+    let why = Why { until, ..why };
     if alone && until <= case.complete_ns {
         why.exact()
     } else {
-        debug_assert_eq!(why.confidence, Confidence::Window);
         why
+    }
+}
+
+fn named(case: &Case, hold: Hold, alone: bool) -> Why {
+    let holder = hold.holder;
+    let reason = if alone {
+        "the run ended before every holder of its range could be known"
+    } else {
+        "each of several may have held its range when it was refused"
+    };
+    Why {
+        party: Some(holder_party(holder, hold.tried, hold.given_up)),
+        holder: Some(holder.id),
+        own: case.made_by_writer(holder),
+        holds: true,
+        ..Why::because(cause_of(holder), reason)
     }
 }
 
@@ -167,7 +149,9 @@ fn candidates<'a>(case: &'a Case, refusal: &Refusal, entered: u64, run: Run) -> 
                 tried,
                 given_up,
             };
-            (tried <= given_up).then_some(hold)
+            // What was given up long before says nothing of any other.
+            let over = given_up.saturating_add(UNLOCK_TAKES_NS) < entered;
+            (tried <= given_up && !over).then_some(hold)
         })
         .collect();
     holds

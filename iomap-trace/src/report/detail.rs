@@ -31,7 +31,7 @@ pub(super) fn detail(judged: &Judged) -> String {
                 Witness::Both => "seen by folio and wb_err",
                 Witness::Folio => "seen by folio",
                 Witness::WbErr => "seen by wb_err",
-                Witness::Result => "seen by its result",
+                Witness::Result => "seen by the result",
                 Witness::Warned => "seen by the kernel's warning",
             }
             .to_owned(),

@@ -1,8 +1,8 @@
 //! A run made by hand.
 
 use iomap_trace::event::{
-    Clock, Dev, End, Event, Facts, Failure, HookReport, HookState, How, KernelInfo, Mark, Mount,
-    Outcome, OutcomeKind, Phase, Refusal, SCHEMA, Start, Touched,
+    Clock, Dev, End, Event, Facts, Failure, Holder, HolderKind, HookReport, HookState, How,
+    KernelInfo, Mark, Mount, Outcome, OutcomeKind, Phase, Refusal, SCHEMA, Start, Touched,
 };
 use std::collections::BTreeMap;
 
@@ -137,4 +137,91 @@ pub fn run() -> Vec<Event> {
     events.push(Event::Mark(Mark { ts_ns: 69 * SECOND }));
     events.push(end());
     events
+}
+
+/// A failure as the plans see it that see functions: it returned `EBUSY`, and between 30 and 20
+/// microseconds before the folio was refused.
+fn refused(id: u64, phase: Phase, dirty: bool) -> Vec<Event> {
+    let mut events = failure(id, phase);
+    for event in &mut events {
+        match event {
+            Event::Failure(failure) => {
+                failure.errno = Some(-16);
+                failure.fs = "btrfs".into();
+                failure.root = Some(5);
+                failure.dirtied = u32::from(dirty);
+            }
+            Event::Refusal(refusal) => {
+                refusal.ts_ns -= 20_000;
+                refusal.entered_ns = Some(refusal.ts_ns - 10_000);
+                if !dirty {
+                    refusal.folio_flags = vec!["uptodate".into(), "private".into()];
+                }
+            }
+            _ => {}
+        }
+    }
+    events.retain(|event| dirty || !matches!(event, Event::Dirtied(_)));
+    events
+}
+
+/// Somebody held the range of failure `id`, from 50 microseconds before it for `held_ns`.
+fn held(id: u64, kind: HolderKind, held_ns: u64) -> Event {
+    let locked_ns = 60 * SECOND + id * 1_000_000 - 50_000;
+    let ordered = kind == HolderKind::OrderedIo;
+    let worker = ("kworker/u8:3", 300);
+    let (comm, tid) = if ordered { worker } else { ("filefrag", 301) };
+    Event::Holder(Box::new(Holder {
+        id,
+        kind,
+        dev: Dev { major: 7, minor: 0 },
+        ino: 131,
+        root: Some(5),
+        pos: id * 16384,
+        len: 16384,
+        start_ns: locked_ns,
+        locked_ns: Some(locked_ns),
+        unlocked_ns: Some(locked_ns + held_ns),
+        end_ns: locked_ns + held_ns,
+        pid: tid,
+        tid,
+        comm: comm.into(),
+        unlocked_by: None,
+        created_ns: ordered.then_some(locked_ns - 50_000),
+        created_by: ordered.then_some(100),
+        function: (!ordered).then(|| "extent_fiemap".into()),
+        ordered_flags: vec![],
+        stack: vec![],
+    }))
+}
+
+/// A run that saw functions: one folio held by ordered I/O of the write itself, one by FIEMAP, one
+/// by neither, one dirtied again; and after completion one dirtied again, and one whose return was
+/// not seen.
+pub fn run_of_fexit() -> Vec<Event> {
+    let Event::Start(mut first) = start() else {
+        unreachable!()
+    };
+    first.plan = "fexit".into();
+    first.facts.ordered_blocks_release = Some(true);
+    let mut unseen = failure(6, Phase::Post);
+    unseen.retain(|event| matches!(event, Event::Failure(_) | Event::Outcome(_)));
+    if let Some(Event::Failure(failure)) = unseen.first_mut() {
+        failure.flags = vec!["return-unseen".into()];
+        (failure.fs, failure.root) = ("btrfs".into(), Some(5));
+        (failure.refusals, failure.dirtied) = (0, 0);
+    }
+    [
+        vec![Event::Start(first)],
+        refused(1, Phase::Pre, false),
+        vec![held(1, HolderKind::OrderedIo, 80_000)],
+        refused(2, Phase::Pre, false),
+        vec![held(2, HolderKind::ExtentLock, 70_000)],
+        refused(3, Phase::Pre, false),
+        refused(4, Phase::Pre, true),
+        refused(5, Phase::Post, true),
+        unseen,
+        vec![Event::Mark(Mark { ts_ns: 69 * SECOND }), end()],
+    ]
+    .concat()
 }

@@ -24,6 +24,9 @@ const PAGES: u64 = 4;
 const FIRST_PAGE: u64 = (1 << 20) / 4096;
 const WRITER: u32 = 11;
 
+/// Every pair of a cause and a party that was true.
+type Truth = BTreeSet<(Cause, u32)>;
+
 /// A task that wants pages `first..=last` locked. Times are steps.
 #[derive(Clone, Debug)]
 struct Want {
@@ -251,15 +254,15 @@ impl Story {
         })
     }
 
-    /// The stream, and every pair of a cause and a party that was true. None if nothing failed.
-    fn told(&self, holds: &[Hold]) -> Option<(Vec<Event>, BTreeSet<(Cause, u32)>)> {
+    /// The stream, and what was true. None if nothing failed.
+    fn told(&self, holds: &[Hold]) -> Option<(Vec<Event>, Truth)> {
         let ns = |step: u64| EPOCH + step * STEP;
         let last = self.folios.last()?.refused + 1;
         let mut failure = failure(self.phase, "btrfs");
         failure.ts_ns = ns(last);
         failure.duration_ns = self.begin.map_or(0, |begin| (last - begin) * STEP);
         failure.errno = Some(-16);
-        let (mut records, mut truth) = (Vec::new(), BTreeSet::new());
+        let (mut records, mut truth) = (Vec::new(), Truth::new());
         for folio in &self.folios {
             let holders: Vec<&Hold> = self.holders(holds, folio).collect();
             if holders.is_empty() && !folio.dirty {
@@ -332,7 +335,7 @@ impl Story {
     }
 
     /// The verdict, and what was true; none when nothing failed, or its record was cut away.
-    fn verdict(&self) -> Option<(Judged, BTreeSet<(Cause, u32)>)> {
+    fn verdict(&self) -> Option<(Judged, Truth)> {
         let (events, truth) = self.told(&self.happen())?;
         let mut judged = play(&start(self.ordered_blocks), &events);
         Some((judged.pop()?, truth))

@@ -387,7 +387,7 @@ impl Known<'_> {
         let ordered_blocks = self.start.facts.ordered_blocks_release != Some(false);
         let harmless = holder.kind == HolderKind::OrderedIo && !ordered_blocks;
         let by_writer = holder.tid == failure.tid && failure.completed_by.is_none();
-        !harmless && !(by_writer && holder.unlocked_by.is_none())
+        !(harmless || by_writer && holder.unlocked_by.is_none())
     }
 
     /// The cause that a holder is, and whether it works for the write.
