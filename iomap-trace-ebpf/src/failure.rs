@@ -2,13 +2,17 @@
 
 use aya_ebpf::EbpfContext;
 use iomap_trace_ebpf::{
-    Counter, FAULT_WALK_CUT, FailureRecord, FolioEntry, Header, MAX_FOLIOS, RECORD_FAILURE,
+    Counter, FAULT_NO_BEGIN, FAULT_WALK_CUT, FailureRecord, FolioEntry, Header, MAX_FOLIOS,
+    RECORD_FAILURE,
 };
 
 use crate::inode::BTRFS;
 use crate::maps::{Dio, ENTRY_STACKS, FAILURE, INODES, Scratch};
 use crate::read::{Fault, member, setting};
 use crate::{actor, btrfs, emit, filter, holder, inode, walk};
+
+/// Where the begin of a write was not seen, holders count that ended so shortly before the failure.
+const BEGIN_UNSEEN_NS: u64 = 1_000_000;
 
 /// The scratch record of a program.
 #[inline(always)]
@@ -101,7 +105,12 @@ pub fn report<C: EbpfContext>(ctx: &C, record: &mut FailureRecord, mapping: u64)
     unsafe { emit::send(record, len, Counter::FailureLost) };
     if record.inode.magic == BTRFS {
         let (pos, end) = refused_range(record);
-        holder::tell_recent(mapping, record.writer.ts_ns, pos, end);
+        let since_ns = if record.faults & FAULT_NO_BEGIN != 0 {
+            record.ts_ns - BEGIN_UNSEEN_NS
+        } else {
+            record.writer.ts_ns
+        };
+        holder::tell_recent(mapping, since_ns, pos, end);
     }
 }
 

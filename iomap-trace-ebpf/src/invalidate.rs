@@ -4,8 +4,8 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use iomap_trace_ebpf::{
-    Counter, FAULT_RETURN_UNSEEN, FAULT_WB_ERR, FailureRecord, PHASE_POST, PHASE_PRE, PLAN_KPROBE,
-    PLAN_TRACEPOINT,
+    Counter, FAULT_RETURN_UNSEEN, FAULT_WB_ERR, FailureRecord, PHASE_POST, PHASE_PRE, PLAN_FEXIT,
+    PLAN_KPROBE, PLAN_TRACEPOINT,
 };
 
 use crate::maps::{
@@ -50,10 +50,11 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
         return Ok(());
     }
     wb_err_now(record, mapping);
-    if setting!(plan) == PLAN_TRACEPOINT {
-        walk::walk(record, mapping, Scratch::Invalidate);
-    } else {
+    if setting!(plan) != PLAN_TRACEPOINT {
         record.faults |= FAULT_RETURN_UNSEEN;
+    }
+    if setting!(plan) != PLAN_FEXIT {
+        walk::walk(record, mapping, Scratch::Invalidate);
     }
     failure::report(ctx, record, mapping);
     Ok(())
@@ -202,6 +203,10 @@ fn missed<C: EbpfContext>(ctx: &C, dio: &Dio) -> Result<(), Fault> {
         return Ok(());
     }
     wb_err_now(record, dio.mapping);
+    // A kretprobe loses returns where many tasks are inside the function.
+    if setting!(plan) == PLAN_KPROBE {
+        walk::walk(record, dio.mapping, Scratch::StaleWarn);
+    }
     failure::report(ctx, record, dio.mapping);
     Ok(())
 }

@@ -15,6 +15,9 @@ pub const GRACE_NS: u64 = 2_000_000_000;
 /// interrupted there.
 pub const UNLOCK_TAKES_NS: u64 = 1_000_000;
 
+/// How long an invalidation before submission may take, of a write whose begin was not seen.
+const BEGIN_UNSEEN_NS: u64 = 1_000_000;
+
 /// A task that sets an error can be preempted in the middle of it.
 const JUST_BEFORE_NS: u64 = 1_000_000;
 
@@ -68,6 +71,15 @@ impl Case {
     /// When the direct write began; the failure itself when that was not seen.
     pub fn begin_ns(&self) -> u64 {
         self.failure.ts_ns.saturating_sub(self.failure.duration_ns)
+    }
+
+    /// Since when holders count: where the begin of the write was not seen, from shortly before the
+    /// failure on.
+    pub fn held_since(&self) -> u64 {
+        match self.failure.duration_ns {
+            0 => self.failure.ts_ns.saturating_sub(BEGIN_UNSEEN_NS),
+            _ => self.begin_ns(),
+        }
     }
 
     /// Whether `ts_ns` lies between the begin of the write and the failure.
@@ -126,7 +138,7 @@ impl Case {
         let overlaps = self.refusals.iter().any(|r| overlaps(holder, r, page_size));
         let asked = self.refusals.iter().filter_map(|r| r.entered_ns);
         let asked = asked.map(|ns| ns.saturating_sub(UNLOCK_TAKES_NS));
-        let since = asked.fold(self.begin_ns(), u64::min);
+        let since = asked.fold(self.held_since(), u64::min);
         let during = holder.start_ns <= self.failure.ts_ns && since <= holder.end_ns;
         if overlaps && during {
             self.holders.push(holder.clone());

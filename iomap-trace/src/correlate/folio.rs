@@ -260,7 +260,7 @@ fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why
     // The look comes at the end of the write; before submission that can be long before the probe.
     let from = match case.failure.phase {
         Phase::Post => begin.max(seen.saturating_sub(AFTER_THE_LOOK_NS)),
-        _ => begin,
+        _ => case.held_since(),
     }
     .max(cached_ns.unwrap_or(0));
     let lock = case

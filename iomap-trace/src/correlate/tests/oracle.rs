@@ -348,6 +348,7 @@ impl Known<'_> {
         let write = (failure.ts_ns - failure.duration_ns, failure.ts_ns);
         let from = match failure.phase {
             Phase::Post => write.0.max(failure.ts_ns - 20_000).max(cached),
+            _ if failure.duration_ns == 0 => (failure.ts_ns - 1_000_000).max(cached),
             _ => write.0.max(cached),
         };
         let mut best: Option<(Reverse<u64>, u64, Claim)> = None;
