@@ -236,6 +236,9 @@ fn agreement(run: &Run, series: &str, logs: &[(&str, Log)], report: &mut Report)
             let agreement = agree::compare(a, b, run, &phases);
             report.faults(&what, &agreement.only_one);
             report.faults(&what, &agreement.contradictions);
+            if *b_plan == "tracepoint" {
+                report.faults(&what, &agree::invented(a, b, run));
+            }
         }
     }
 }

@@ -64,6 +64,28 @@ pub fn compare(a: &Log, b: &Log, run: &Run, phases: &[&str]) -> Agreement {
     agreement
 }
 
+/// How far apart two plans see the end of a write at most, nanoseconds.
+const APART_NS: u64 = 100_000_000;
+
+/// Failures after completion of which `guess` is sure, although `sure`, which sees results, has
+/// none there.
+pub fn invented(sure: &Log, guess: &Log, run: &Run) -> Vec<String> {
+    let real = by_key(sure, run, &["post"]);
+    let mut invented = Vec::new();
+    for (key, cases) in by_key(guess, run, &["post"]) {
+        let real = real.get(&key).map_or(&[][..], Vec::as_slice);
+        for case in cases.into_iter().filter(|case| case.exact()) {
+            let ts_ns = case.failure.ts_ns;
+            let mut near = real.iter().map(|real| real.failure.ts_ns.abs_diff(ts_ns));
+            if !near.any(|apart| apart < APART_NS) {
+                let (id, plan) = (case.failure.id, &guess.start.plan);
+                invented.push(format!("{key:?}: failure {id} of {plan} was none"));
+            }
+        }
+    }
+    invented
+}
+
 /// Whether the verdicts can both be right. Several folios of a range can be refused, each for a
 /// reason of its own, and one look is later than the other: what one of them says of the failure,
 /// the other must have seen at least of one of its folios.
@@ -193,6 +215,21 @@ mod tests {
         assert!(compare(&a, &b, &run, &["pre"]).contradictions.is_empty());
         assert_eq!(compare(&a, &b, &run, &["pre", "post"]).only_one.len(), 1);
         assert_eq!(compare(&b, &a, &run, &["pre", "post"]).only_one.len(), 1);
+    }
+
+    #[test]
+    fn a_guess_must_be_right_when_it_is_sure() {
+        let run = Run {
+            fs: "xfs".to_owned(),
+            ..Run::default()
+        };
+        let sure = log("a", vec![case(10, "post", "redirtied", 4)]);
+        let mut guess = log("b", vec![case(20, "post", "redirtied", 4)]);
+        assert!(invented(&sure, &guess, &run).is_empty());
+        guess.cases[0].failure.ts_ns += APART_NS;
+        assert_eq!(invented(&sure, &guess, &run).len(), 1);
+        guess.cases[0].verdict.confidence = "window".to_owned();
+        assert!(invented(&sure, &guess, &run).is_empty());
     }
 
     #[test]
