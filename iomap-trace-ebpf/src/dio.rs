@@ -63,7 +63,7 @@ fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &Dio) -> Result<(), Fa
     }
     let record = prepared(dio, written, wb_now)?;
     record.ret = ret;
-    finish(ctx, record, dio.mapping)
+    finish(ctx, record)
 }
 
 /// btrfs found a folio again under the extent lock, and asked for a buffered write.
@@ -71,7 +71,7 @@ fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &Dio) -> Result<(), Fa
 pub fn reappeared<C: EbpfContext>(ctx: &C, dio: &Dio) -> Result<(), Fault> {
     let wb_now = member!(dio.mapping, mapping_wb_err as u32)?;
     let record = prepared(dio, 0, wb_now)?;
-    finish(ctx, record, dio.mapping)
+    finish(ctx, record)
 }
 
 #[inline(always)]
@@ -87,17 +87,17 @@ fn prepared(dio: &Dio, written: u64, wb_now: u32) -> Result<&'static mut Failure
 
 /// Walks the range, and decides whether there is anything to tell.
 #[inline(always)]
-fn finish<C: EbpfContext>(ctx: &C, record: &mut FailureRecord, mapping: u64) -> Result<(), Fault> {
+fn finish<C: EbpfContext>(ctx: &C, record: &mut FailureRecord) -> Result<(), Fault> {
     if record.phase == PHASE_MAP && record.inode.magic != BTRFS {
         return Ok(());
     }
-    walk::walk(record, mapping, Scratch::Complete);
-    if record.folios == 0 && !alone_is_evidence(record, mapping) {
+    walk::walk(record, Scratch::Complete);
+    if record.folios == 0 && !alone_is_evidence(record) {
         return Ok(());
     }
-    let filtered = failure::filtered(record, mapping);
+    let filtered = failure::filtered(record);
     if record.phase == PHASE_POST
-        && let Some(state) = INODES.get_ptr_mut(mapping)
+        && let Some(state) = INODES.get_ptr_mut(failure::mapping(record))
     {
         // A failure that is left out explains the change of wb_err all the same.
         // SAFETY: a map value stays allocated; a torn update would need another writer.
@@ -107,7 +107,7 @@ fn finish<C: EbpfContext>(ctx: &C, record: &mut FailureRecord, mapping: u64) -> 
         count(Counter::PostFiltered);
         return Ok(());
     }
-    failure::report(ctx, record, mapping);
+    failure::report(ctx, record);
     Ok(())
 }
 
@@ -119,7 +119,7 @@ fn same_error(one: u32, other: u32) -> bool {
 
 /// No folio is left: only a change of `wb_err` that no record has told yet is evidence.
 #[inline(always)]
-fn alone_is_evidence(record: &FailureRecord, mapping: u64) -> bool {
+fn alone_is_evidence(record: &mut FailureRecord) -> bool {
     if record.phase == PHASE_MAP {
         count(Counter::MapUnwitnessed);
         return false;
@@ -134,9 +134,12 @@ fn alone_is_evidence(record: &FailureRecord, mapping: u64) -> bool {
     if filter::by_writer() {
         return false;
     }
-    INODES.get_ptr(mapping).is_none_or(|state| {
-        // SAFETY: a map value stays allocated.
-        let state = unsafe { &*state };
-        !same_error(state.wb_reported, record.wb_err_now) && state.wb_error_ns < record.writer.ts_ns
-    })
+    INODES
+        .get_ptr(failure::mapping(record))
+        .is_none_or(|state| {
+            // SAFETY: a map value stays allocated.
+            let state = unsafe { &*state };
+            !same_error(state.wb_reported, record.wb_err_now)
+                && state.wb_error_ns < record.writer.ts_ns
+        })
 }

@@ -47,9 +47,16 @@ pub fn prepare(record: &mut FailureRecord, dio: &Dio, host: u64) {
     record.folios = 0;
 }
 
+/// The page cache. After a walk it is read again: a value kept meanwhile would make more states
+/// for the verifier to tell apart.
+#[inline(always)]
+pub fn mapping(record: &mut FailureRecord) -> u64 {
+    walk::forget(&mut record.mapping)
+}
+
 /// Whether a filter leaves this write out.
 #[inline(always)]
-pub fn filtered(record: &FailureRecord, mapping: u64) -> bool {
+pub fn filtered(record: &mut FailureRecord) -> bool {
     if filter::leaves_out_inode(&record.inode)
         || filter::leaves_out_writer(&record.writer, record.cgroup)
     {
@@ -60,7 +67,7 @@ pub fn filtered(record: &FailureRecord, mapping: u64) -> bool {
     }
     // SAFETY: a map value stays allocated.
     INODES
-        .get_ptr(mapping)
+        .get_ptr(mapping(record))
         .is_none_or(|state| unsafe { (*state).ours } == 0)
 }
 
@@ -80,7 +87,8 @@ fn refused_range(record: &FailureRecord) -> (u64, u64) {
 
 /// Completes the record and sends it, and the holders that its inode had meanwhile.
 #[inline(always)]
-pub fn report<C: EbpfContext>(ctx: &C, record: &mut FailureRecord, mapping: u64) {
+pub fn report<C: EbpfContext>(ctx: &C, record: &mut FailureRecord) {
+    let mapping = mapping(record);
     if let Some(state) = INODES.get_ptr_mut(mapping) {
         // SAFETY: a map value stays allocated; a torn update would need another writer.
         let state = unsafe { &mut *state };

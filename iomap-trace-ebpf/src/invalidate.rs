@@ -45,7 +45,7 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
     record.phase = PHASE_PRE;
     // Its begin may not have been seen: before 6.5 there is no tracepoint for it.
     write::watch(ctx, mapping)?;
-    if failure::filtered(record, mapping) {
+    if failure::filtered(record) {
         count(Counter::InvalidateFiltered);
         return Ok(());
     }
@@ -54,9 +54,9 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
         record.faults |= FAULT_RETURN_UNSEEN;
     }
     if setting!(plan) != PLAN_FEXIT {
-        walk::walk(record, mapping, Scratch::Invalidate);
+        walk::walk(record, Scratch::Invalidate);
     }
-    failure::report(ctx, record, mapping);
+    failure::report(ctx, record);
     Ok(())
 }
 
@@ -154,7 +154,7 @@ fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, phase: u32, errno: i32) -> Result<()
     failure::prepare(record, dio, host);
     record.phase = phase;
     record.errno = errno;
-    if failure::filtered(record, mapping) {
+    if failure::filtered(record) {
         count(if phase == PHASE_PRE {
             Counter::InvalidateFiltered
         } else {
@@ -163,8 +163,8 @@ fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, phase: u32, errno: i32) -> Result<()
         return Ok(());
     }
     wb_err_now(record, mapping);
-    walk::walk(record, mapping, Scratch::Returned);
-    failure::report(ctx, record, mapping);
+    walk::walk(record, Scratch::Returned);
+    failure::report(ctx, record);
     Ok(())
 }
 
@@ -198,15 +198,15 @@ fn missed<C: EbpfContext>(ctx: &C, dio: &Dio) -> Result<(), Fault> {
     failure::prepare(record, dio, host);
     record.phase = PHASE_POST;
     record.faults |= FAULT_RETURN_UNSEEN;
-    if failure::filtered(record, dio.mapping) {
+    if failure::filtered(record) {
         count(Counter::PostFiltered);
         return Ok(());
     }
     wb_err_now(record, dio.mapping);
     // A kretprobe loses returns where many tasks are inside the function.
     if setting!(plan) == PLAN_KPROBE {
-        walk::walk(record, dio.mapping, Scratch::StaleWarn);
+        walk::walk(record, Scratch::StaleWarn);
     }
-    failure::report(ctx, record, dio.mapping);
+    failure::report(ctx, record);
     Ok(())
 }

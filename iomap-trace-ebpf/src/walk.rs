@@ -26,7 +26,8 @@ const RETRY: u64 = 256 << 2 | 2;
 
 /// Fills `record.folio` with what is cached in the record's range.
 #[inline(always)]
-pub fn walk(record: &mut FailureRecord, mapping: u64, scratch: Scratch) {
+pub fn walk(record: &mut FailureRecord, scratch: Scratch) {
+    let mapping = forget(&mut record.mapping);
     let first = record.pos >> PAGE_SHIFT;
     let last = record
         .pos
@@ -160,7 +161,7 @@ fn slot_of(node: u64, slot: u64) -> Result<u64, u32> {
 
 /// A value of which neither the compiler nor the verifier knows anything.
 #[inline(always)]
-fn forget(value: &mut u64) -> u64 {
+pub fn forget(value: &mut u64) -> u64 {
     // SAFETY: a reference can be read.
     unsafe { core::ptr::read_volatile(value) }
 }

@@ -17,6 +17,8 @@ pub struct Attacher<'a> {
     pub plan: Plan,
     /// Types of vmlinux; only fentry and fexit ask for them.
     pub btf: Option<&'a Btf>,
+    /// Why the kernel does not take the plan's probes, when the user wants this plan all the same.
+    pub refused: Option<&'a str>,
     /// Better plans that were not possible, with the reason.
     pub passed: &'a [(Plan, String)],
 }
@@ -75,6 +77,11 @@ impl Attacher<'_> {
             && self.kernel.has_filesystem(fs) == Some(false)
         {
             return Some(format!("{fs} is not loaded"));
+        }
+        if let Some(why) = self.refused
+            && !way.plans.contains(&Plan::Tracepoint)
+        {
+            return Some(why.to_owned());
         }
         for part in way.parts.iter().filter(|part| !part.optional) {
             if let Some(why) = self.no_tracepoint(part) {

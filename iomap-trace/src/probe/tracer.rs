@@ -62,7 +62,9 @@ impl Tracer {
                 Err(Fail::error(
                     ExitKind::NoProbe,
                     format!(
-                        "this kernel offers no usable probe for failed invalidations: {why}; `iomap-trace doctor` tells more"
+                        "this kernel offers no usable probe for failed invalidations (plan {}): \
+                         {why}; `iomap-trace doctor` tells more",
+                        tracer.plan()
                     ),
                 ))
             }
@@ -97,6 +99,7 @@ impl Tracer {
                 resolved: &resolved,
                 plan,
                 btf: btf.as_ref(),
+                refused: trial.as_ref().err().map(String::as_str),
                 passed: &passed,
             };
             let attach = |hook| attacher.attach(&mut ebpf, hook);

@@ -162,7 +162,7 @@ fn an_unknown_filesystem() {
 
 #[test]
 #[ignore = "needs root and BPF: cargo xtask test"]
-fn a_plan_that_has_no_programs() {
+fn a_plan_that_this_kernel_does_not_take() {
     for plan in ["fexit", "kprobe"] {
         let args = format!("{TRACE} --probes {plan}");
         fails_with(&in_namespace("true", &args), 5, &[plan, "doctor"]);
