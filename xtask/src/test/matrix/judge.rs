@@ -234,7 +234,7 @@ fn agreement(run: &Run, series: &str, logs: &[(&str, Log)], report: &mut Report)
             }
             let what = format!("{} {a_plan}/{b_plan}", name(run));
             let agreement = agree::compare(a, b, run, &phases);
-            report.faults(&what, &agreement.only_one);
+            report.faults(&what, agreement.unaccounted(a, b));
             report.faults(&what, &agreement.contradictions);
             if *b_plan == "tracepoint" {
                 report.faults(&what, &agree::invented(a, b, run));

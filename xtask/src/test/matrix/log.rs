@@ -187,7 +187,7 @@ pub struct Party {
 }
 
 /// Totals.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub struct End {
     /// The programs' counters by name.
     pub counters: BTreeMap<String, u64>,
@@ -294,19 +294,27 @@ impl Log {
             .collect()
     }
 
-    /// Events that the log's end says it has no failure for.
+    /// Failures before or after the write that the log's end says may be missing: records that
+    /// found no room, and runs that the kernel left out.
     pub fn lost(&self) -> u64 {
-        let Some(end) = &self.end else { return 0 };
-        let of_failures = |name: &&String| {
-            name.starts_with("failure.") && name.ends_with(".lost")
-                || *name == "failure.lost"
-                || name.ends_with(".missed") && name.contains("invalidate")
-        };
-        let counters = end.counters.iter();
-        counters
-            .filter(|(name, _)| of_failures(name))
-            .map(|(_, number)| number)
-            .sum()
+        self.sum(|name| {
+            name == "failure.lost" || name.ends_with(".missed") && name.contains("invalidate")
+        })
+    }
+
+    /// The same, and those that are known from the end of a write alone.
+    pub fn missed(&self) -> u64 {
+        let of_writes = ["dio_", "post", "stale"];
+        let others = self.sum(|name| {
+            name.ends_with(".missed") && of_writes.iter().any(|part| name.contains(part))
+        });
+        self.lost() + others
+    }
+
+    fn sum(&self, wanted: impl Fn(&str) -> bool) -> u64 {
+        let counters = self.end.iter().flat_map(|end| &end.counters);
+        let counters = counters.filter(|(name, _)| wanted(name));
+        counters.map(|(_, number)| number).sum()
     }
 }
 
@@ -329,13 +337,13 @@ mod tests {
             "\n",
             r#"{"type":"verdict","failure":2,"cause":"unknown","confidence":"none","withdrawn":"x"}"#,
             "\n",
-            r#"{"type":"end","why":"x","counters":{"failure.lost":2,"invalidate_fail.missed":1,"x.lost":5}}"#,
+            r#"{"type":"end","why":"x","counters":{"failure.lost":2,"invalidate_fail.missed":1,"dio_begin.missed":4,"x.lost":5}}"#,
         );
         let log = Log::parse(text).unwrap();
         assert_eq!(log.cases.len(), 1);
         let case = log.on("xfs", 5)[0];
         assert!(case.exact() && !case.locked() && case.refusals.len() == 1);
-        assert_eq!(log.lost(), 3);
+        assert_eq!((log.lost(), log.missed()), (3, 7));
         assert!(Log::parse("x").is_err());
     }
 }

@@ -13,8 +13,21 @@ pub struct Agreement {
     pub both_exact: u64,
     /// Failures that only one of them has.
     pub only_one: Vec<String>,
+    /// How many of them the first one lacks, and how many the second one.
+    pub lacking: (u64, u64),
     /// Failures that both are sure of, and do not agree.
     pub contradictions: Vec<String>,
+}
+
+impl Agreement {
+    /// Failures that one of them has and the other one has not, if what that one missed does not
+    /// account for them.
+    pub fn unaccounted(&self, a: &Log, b: &Log) -> &[String] {
+        if self.lacking.0 <= a.missed() && self.lacking.1 <= b.missed() {
+            return &[];
+        }
+        &self.only_one
+    }
 }
 
 /// What makes a failure the same: phase, thread, first byte and length.
@@ -28,6 +41,9 @@ pub fn compare(a: &Log, b: &Log, run: &Run, phases: &[&str]) -> Agreement {
     for (key, a_cases) in &a_by {
         let b_cases = b_by.get(key).unwrap_or(&none);
         if a_cases.len() != b_cases.len() {
+            let (a_has, b_has) = (a_cases.len() as u64, b_cases.len() as u64);
+            agreement.lacking.0 += b_has.saturating_sub(a_has);
+            agreement.lacking.1 += a_has.saturating_sub(b_has);
             agreement.only_one.push(format!(
                 "{key:?}: {} in {}, {} in {}",
                 a_cases.len(),
@@ -57,6 +73,7 @@ pub fn compare(a: &Log, b: &Log, run: &Run, phases: &[&str]) -> Agreement {
     }
     for (key, cases) in b_by.iter().filter(|(key, _)| !a_by.contains_key(*key)) {
         let (number, plan) = (cases.len(), &b.start.plan);
+        agreement.lacking.0 += number as u64;
         agreement
             .only_one
             .push(format!("{key:?}: {number} in {plan} only"));
@@ -148,7 +165,7 @@ fn pairs<'a>(a: &[&'a Case], b: &[&'a Case]) -> Vec<(&'a Case, &'a Case)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::log::{Failure, Party, Start, Verdict};
+    use super::super::super::log::{End, Failure, Party, Start, Verdict};
     use super::*;
 
     fn case(ts_ns: u64, phase: &str, cause: &str, party: u32) -> Case {
@@ -214,7 +231,14 @@ mod tests {
         b.cases[0].verdict.confidence = "window".to_owned();
         assert!(compare(&a, &b, &run, &["pre"]).contradictions.is_empty());
         assert_eq!(compare(&a, &b, &run, &["pre", "post"]).only_one.len(), 1);
-        assert_eq!(compare(&b, &a, &run, &["pre", "post"]).only_one.len(), 1);
+        let agreement = compare(&b, &a, &run, &["pre", "post"]);
+        assert_eq!((agreement.only_one.len(), agreement.lacking), (1, (1, 0)));
+        assert_eq!(agreement.unaccounted(&b, &a).len(), 1);
+        b.end = Some(End {
+            counters: [("dio_complete.missed".to_owned(), 1)].into(),
+            ..End::default()
+        });
+        assert!(agreement.unaccounted(&b, &a).is_empty());
     }
 
     #[test]
