@@ -5,7 +5,7 @@
 
 use iomap_trace_ebpf::{
     Counter, FAULT_FOLIO, FAULT_WALK, FAULT_WALK_CUT, FOLIO_ADDED, FOLIO_BUFFERS, FOLIO_DIRTIED,
-    FOLIO_PRIVATE, FailureRecord, FolioEntry, MAX_FOLIOS,
+    FOLIO_PRIVATE, FailureRecord, FolioEntry, MAX_FOLIOS, PLAN_TRACEPOINT,
 };
 
 use crate::inode::EXT4;
@@ -20,7 +20,7 @@ const SLOTS: u64 = 64;
 /// 64 pages or more above it.
 const MAX_STEPS: u32 = 256;
 /// Buffer heads of one folio that are looked at.
-const MAX_BUFFERS: u32 = 16;
+const MAX_BUFFERS: u32 = 8;
 /// `XA_RETRY_ENTRY` (include/linux/xarray.h).
 const RETRY: u64 = 256 << 2 | 2;
 
@@ -44,7 +44,8 @@ pub fn walk(record: &mut FailureRecord, scratch: Scratch) {
     if record.faults & FAULT_WALK_CUT != 0 {
         count(Counter::WalkCut);
     }
-    let has_buffers = record.inode.magic == EXT4;
+    // Where refused folios are seen, their buffers were looked at then.
+    let has_buffers = setting!(plan) == PLAN_TRACEPOINT && record.inode.magic == EXT4;
     // SAFETY: a map value stays allocated.
     let since_ns = INODES
         .get_ptr(mapping)
