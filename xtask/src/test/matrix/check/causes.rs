@@ -61,6 +61,11 @@ impl Causes {
     /// What is wrong when at least so many of a hundred must have a cause, and be exact.
     pub fn wrong(&self, known: u64, exact: Option<u64>) -> Vec<String> {
         let mut wrong = Vec::new();
+        if let Some(number) = self.causes.get("writeback-error") {
+            wrong.push(format!(
+                "{number} writeback-error, though no write-back failed"
+            ));
+        }
         if self.known() * 100 < known * self.all {
             let reasons = listed(&self.unknown);
             let share = Share(self.known(), self.all);
@@ -134,6 +139,8 @@ mod tests {
             ]
         );
         assert!(Causes::default().wrong(100, Some(100)).is_empty());
+        let flush = case("writeback-error", "exact");
+        assert_eq!(Causes::new(&[&flush]).wrong(98, None).len(), 1);
         assert_eq!(Share(0, 0).to_string(), "-");
         assert_eq!(Share(999, 1000).to_string(), "99.9 %");
     }
