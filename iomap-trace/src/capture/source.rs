@@ -66,6 +66,7 @@ impl Source {
             let events = self.converter.events(&record);
             if let Some(Event::Failure(failure)) = events.first() {
                 self.tally.pre += u64::from(failure.phase == Phase::Pre);
+                self.tally.post += u64::from(failure.phase == Phase::Post);
                 if !self.filters.keeps(failure) {
                     self.tally.filtered += 1;
                     continue;

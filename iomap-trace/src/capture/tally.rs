@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub struct Tally {
     /// Pre failures that came out of the ring buffer.
     pub pre: u64,
+    /// Post failures that came out of it.
+    pub post: u64,
     /// Failures that a filter of user space left out.
     pub filtered: u64,
     /// Records that were no records of this ABI.
@@ -19,15 +21,21 @@ impl Tally {
     pub fn account(&self, counters: &mut BTreeMap<String, u64>) {
         let of =
             |counters: &BTreeMap<String, u64>, name: &str| counters.get(name).copied().unwrap_or(0);
-        let expected = of(counters, "invalidate.seen")
-            .saturating_sub(of(counters, "invalidate.filtered"))
-            .saturating_sub(of(counters, "failure.lost"));
         // A failure that was lost can be of any phase, so more may have come than expected.
-        let missing = expected.saturating_sub(self.pre);
+        let missing = |seen: &str, filtered: &str, came: u64| {
+            of(counters, seen)
+                .saturating_sub(of(counters, filtered))
+                .saturating_sub(of(counters, "failure.lost"))
+                .saturating_sub(came)
+        };
+        let pre = missing("invalidate.seen", "invalidate.filtered", self.pre);
+        // Those that are only inferred are not counted when they are seen.
+        let post = missing("post.seen", "post.filtered", self.post);
         let rows = [
             ("failure.filtered", self.filtered),
             ("record.lost", self.undecodable),
-            ("invalidate.unaccounted.lost", missing),
+            ("invalidate.unaccounted.lost", pre),
+            ("post.unaccounted.lost", post),
         ];
         for (name, count) in rows {
             if count > 0 {
