@@ -88,12 +88,14 @@ impl Tree {
         let waited = self.waiting.get(&tid).copied();
         for mut lock in self.cut(range, |_| true) {
             // One who waits sleeps until he tries again. If he unlocks instead, he had it, and was
-            // faster than the other one, whose event came first: that one will try again.
+            // faster than the other one, whose event came first. That one gets it now, or will try
+            // again.
             if let Some((since_ns, wanted)) = waited
                 && lock.tid != tid
                 && wanted.start <= lock.start
                 && lock.end <= wanted.end
             {
+                self.held.push(lock);
                 (lock.tid, lock.since_ns) = (tid, since_ns);
                 self.waiting.remove(&tid);
             }
@@ -214,6 +216,14 @@ mod tests {
             event(5, 10, false, 0, 8),
         ];
         assert_eq!(told(&attempts), [(20, 0, 8, 2, 3), (10, 0, 8, 4, 5)]);
+        // 10 was so slow that nobody was in its way any more: it does not try again.
+        let slow = [
+            event(1, 10, true, 0, 8),
+            event(2, 20, true, 0, 8),
+            event(3, 20, false, 0, 8),
+            event(5, 30, false, 0, 8),
+        ];
+        assert_eq!(told(&slow), [(20, 0, 8, 2, 3), (10, 0, 8, 1, 5)]);
         // The unlock was slower than its event: 20 tries again.
         let unlock = [
             event(1, 10, true, 0, 8),
