@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::how::{how, worker};
 use super::paths::Paths;
+use super::stack;
 use crate::event::{
     Buffers, Decoded, Dev, Event, Failure, FlagNames, Holder, HolderKind, Outcome, OutcomeKind,
     Phase, Refusal, Touched,
@@ -21,23 +22,6 @@ use crate::kernel::{Kernel, filesystems};
 const IOCB_ATOMIC: u32 = 0x40;
 /// `AS_EIO` and `AS_ENOSPC` (include/linux/pagemap.h): a write-back error nobody was told of.
 const AS_ERRORS: u64 = 0b11;
-/// Functions that set bits in an extent io tree, by their names of 5.10 to 7.3 (fs/btrfs/extent_io.c,
-/// extent-io-tree.c).
-const LOCK_FUNCTIONS: &[&str] = &[
-    "__set_extent_bit",
-    "set_extent_bit",
-    "lock_extent_bits",
-    "lock_extent",
-    "__lock_extent",
-    "try_lock_extent",
-    "__try_lock_extent",
-    "btrfs_set_extent_bit",
-    "btrfs_lock_extent",
-    "btrfs_lock_extent_bits",
-    "btrfs_try_lock_extent",
-    "btrfs_try_lock_extent_bits",
-];
-
 /// Refusals of one thread that are kept: those of one invalidation, and of one that was filtered.
 const KEPT_REFUSALS: usize = 2 * MAX_REFUSALS as usize;
 /// Threads whose refusals are kept.
@@ -151,7 +135,7 @@ impl Converter {
         }
         let found = self.paths.find(writer.tgid, &record.inode);
         flags.extend(found.flags.iter().map(|flag| (*flag).to_owned()));
-        let stack = &record.stack[..(record.stack_len as usize).min(MAX_STACK)];
+        let frames = &record.stack[..(record.stack_len as usize).min(MAX_STACK)];
         Failure {
             id,
             ts_ns: record.ts_ns,
@@ -187,7 +171,7 @@ impl Converter {
             dirtied: 0,
             cached: 0,
             flags,
-            stack: self.symbolise(stack),
+            stack: stack::from(self.symbolise(frames), stack::FAILING),
         }
     }
 
@@ -216,7 +200,7 @@ impl Converter {
     fn holder(&mut self, record: &HolderRecord) -> Event {
         self.holders += 1;
         let frames = &record.stack[..(record.stack_len as usize).min(record.stack.len())];
-        let stack = self.symbolise(frames);
+        let stack = stack::from(self.symbolise(frames), stack::LOCKING);
         let ordered = record.kind == HOLDER_ORDERED_IO;
         let known = |ts: u64| (ts != 0).then_some(ts);
         Event::Holder(Box::new(Holder {
@@ -242,7 +226,7 @@ impl Converter {
                 .filter(|tid| *tid != 0 && *tid != record.holder.tid),
             created_ns: known(record.created_ns),
             created_by: Some(record.creator_tid).filter(|tid| *tid != 0),
-            function: locker(&stack),
+            function: stack::locker(&stack),
             ordered_flags: FlagNames::of(&self.flags.ordered, record.ordered_flags),
             stack: if self.stacks { stack } else { Vec::new() },
         }))
@@ -253,22 +237,6 @@ impl Converter {
         let name = |a: &u64| symbols.map_or_else(|| format!("{a:#x}"), |s| s.symbolise(*a));
         addresses.iter().map(name).collect()
     }
-}
-
-/// The function that called the lock: in the stack, the one above the last that sets bits. What is
-/// below those, of tracing and BPF, has no reliable name.
-fn locker(stack: &[String]) -> Option<String> {
-    let names: Vec<&str> = stack
-        .iter()
-        .map(|frame| frame.split(['+', ' ', '.']).next().unwrap_or_default())
-        .collect();
-    let lock = names
-        .iter()
-        .rposition(|name| LOCK_FUNCTIONS.contains(name))?;
-    names
-        .get(lock + 1)
-        .filter(|name| !name.starts_with("0x"))
-        .map(|name| (*name).to_owned())
 }
 
 fn touched(failure: u64, folio: &FolioEntry, cached: bool) -> Touched {
@@ -330,26 +298,6 @@ fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_locker_is_the_caller_of_the_lock() {
-        let locker = |stack: &[&str]| {
-            let stack: Vec<String> = stack.iter().map(|s| (*s).to_owned()).collect();
-            locker(&stack)
-        };
-        let stack = [
-            "__tracepoint_btrfs_transaction_start+0x9f2 [btrfs]",
-            "bpf_trace_run4+0x5",
-            "set_extent_bit+0x9 [btrfs]",
-            "btrfs_lock_extent_bits+0x3 [btrfs]",
-            "lock_extents_for_read.constprop.0+0x12 [btrfs]",
-            "btrfs_readahead+0x1 [btrfs]",
-        ];
-        assert_eq!(locker(&stack).as_deref(), Some("lock_extents_for_read"));
-        assert_eq!(locker(&stack[..4]), None);
-        assert_eq!(locker(&["bpf_trace_run4+0x5", "extent_fiemap+0x1"]), None);
-        assert_eq!(locker(&[]), None);
-    }
 
     #[test]
     fn names_end_at_the_first_zero() {

@@ -6,6 +6,7 @@ mod kmsg;
 mod owners;
 mod paths;
 mod source;
+mod stack;
 mod subvolume;
 mod tally;
 
