@@ -11,8 +11,6 @@ use super::{Cause, Confidence, Party, Verdict, Witness};
 pub struct Judge {
     facts: Facts,
     run: Run,
-    /// Every return of an invalidation is seen.
-    returns_seen: bool,
     skipped: Vec<String>,
 }
 
@@ -21,8 +19,6 @@ impl Judge {
         let skipped = start.hooks.iter().filter(|h| h.state == HookState::Skipped);
         Self {
             facts: start.facts,
-            // A kretprobe can miss returns, an fexit does not.
-            returns_seen: start.plan == "fexit",
             run: Run {
                 page_size: start.page_size,
                 ordered_blocks: start.facts.ordered_blocks_release != Some(false),
@@ -101,16 +97,14 @@ impl Judge {
             return None;
         }
         let seen = case.write_back_failed() || case.flagged("eio-before");
-        let why = |reason| Why::because(Cause::WritebackError, reason);
-        if case.return_unseen() && self.returns_seen {
-            let why = why("nothing was invalidated, so the flush failed; its error was not seen");
-            return Some(if seen { why.exact() } else { why });
-        }
         if !seen {
             return None;
         }
         let collided = case.dirtied.iter().any(|t| case.spans(t.ts_ns));
-        let why = why("write-back failed, and a folio was dirtied again as well");
+        let why = Why::because(
+            Cause::WritebackError,
+            "write-back failed, and a folio was dirtied again as well",
+        );
         Some(if collided { why } else { why.exact() })
     }
 

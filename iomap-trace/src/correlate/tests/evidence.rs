@@ -331,25 +331,15 @@ fn another_errno_is_the_launder_s() {
 }
 
 #[test]
-fn where_every_return_is_seen_an_unseen_one_is_a_failed_flush() {
-    let fexit = with_plan("fexit");
-    let verdict = judge(&fexit, unseen(Phase::Pre, "btrfs"), vec![]);
-    assert_eq!(said(&verdict), (WritebackError, Window, None));
-    let mut failure = unseen(Phase::Pre, "btrfs");
-    failure.wb_error_ns = Some(1200);
-    let verdict = judge(&fexit, failure, vec![]);
-    assert_eq!(said(&verdict), (WritebackError, Exact, None));
-    // Where a failed flush is not told of, there is no such thing.
-    let mut quiet = fexit;
-    quiet.facts.writeback_error_fires = Some(false);
-    let verdict = judge(&quiet, unseen(Phase::Pre, "btrfs"), vec![]);
-    assert_eq!(verdict.cause, Unknown);
+fn where_returns_are_lost_refusals_decide() {
+    // An fexit program is missed, too, when it is preempted on its CPU (since 7.0).
+    for plan in ["fexit", "kprobe"] {
+        refusals_decide(&with_plan(plan));
+    }
 }
 
-#[test]
-fn where_returns_are_lost_refusals_decide() {
-    let kprobe = with_plan("kprobe");
-    let verdict = judge(&kprobe, unseen(Phase::Pre, "ext4"), vec![]);
+fn refusals_decide(kprobe: &Start) {
+    let verdict = judge(kprobe, unseen(Phase::Pre, "ext4"), vec![]);
     assert_eq!(said(&verdict), (Unknown, Confidence::None, None));
     assert!(
         verdict
@@ -359,10 +349,10 @@ fn where_returns_are_lost_refusals_decide() {
     );
     let mut failure = unseen(Phase::Pre, "ext4");
     failure.wb_error_ns = Some(1200);
-    let verdict = judge(&kprobe, failure.clone(), vec![]);
+    let verdict = judge(kprobe, failure.clone(), vec![]);
     assert_eq!(said(&verdict), (WritebackError, Exact, None));
     // A folio was refused: an invalidation was tried.
-    let verdict = judge(&kprobe, failure, vec![refused(&["writeback"])]);
+    let verdict = judge(kprobe, failure, vec![refused(&["writeback"])]);
     assert_eq!(said(&verdict), (Writeback, Exact, None));
 }
 

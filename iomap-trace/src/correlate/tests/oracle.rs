@@ -203,13 +203,10 @@ impl Known<'_> {
         }
         let seen = flagged(told, "eio-before") || real_error(told);
         let again = told.dirtied.iter().any(|t| during(&told.failure, t.ts_ns));
-        // Every return would have been seen: there was none.
-        let none = self.start.plan == "fexit" && flagged(told, "return-unseen");
-        let sure = match (seen, none) {
-            (false, false) => return None,
-            (true, true) => Confidence::Exact,
-            (true, false) if !again => Confidence::Exact,
-            _ => Confidence::Window,
+        let sure = match seen {
+            false => return None,
+            true if !again => Confidence::Exact,
+            true => Confidence::Window,
         };
         Some(claim(Cause::WritebackError, sure, None))
     }
