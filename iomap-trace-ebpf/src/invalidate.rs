@@ -4,8 +4,8 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use iomap_trace_ebpf::{
-    Counter, FAULT_RETURN_UNSEEN, FAULT_WB_ERR, FailureRecord, PHASE_POST, PHASE_PRE, PLAN_FEXIT,
-    PLAN_KPROBE, PLAN_TRACEPOINT,
+    Counter, FAULT_RETURN_UNSEEN, FAULT_WB_ERR, FailureRecord, PHASE_POST, PHASE_PRE, PLAN_KPROBE,
+    PLAN_TRACEPOINT,
 };
 
 use crate::maps::{
@@ -53,9 +53,7 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
     if setting!(plan) != PLAN_TRACEPOINT {
         record.faults |= FAULT_RETURN_UNSEEN;
     }
-    if setting!(plan) != PLAN_FEXIT {
-        walk::walk(record, Scratch::Invalidate);
-    }
+    walk::walk(record, Scratch::Invalidate);
     failure::report(ctx, record);
     Ok(())
 }
