@@ -19,29 +19,56 @@ use crate::maps::{
 use crate::read::{Fault, count, member, setting};
 use crate::{actor, holder, inode, ordered};
 
+/// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
+const NOEXIST: u64 = 1;
 /// Parts of one unlocked range: locked one after the other, or by different tasks.
-const MAX_PARTS: u32 = 4;
+const MAX_PARTS: u32 = 8;
+/// No read holds its lock for longer: what is older was given up unseen.
+const FOREIGN_NS: u64 = 1_000_000_000;
 
 /// `btrfs_set_extent_bit(tree, start, len, bits)`.
 #[raw_tracepoint]
 pub fn extent_lock(ctx: RawTracePointContext) -> i32 {
-    let bits: u64 = ctx.arg::<u32>(3) as u64;
-    if bits & setting!(extent_locked) == 0 {
-        return 0;
-    }
-    let _ = lock(&ctx);
+    locking(&ctx);
+    0
+}
+
+/// As [`extent_lock`], which it may safely follow: a second look at the same attempt changes
+/// nothing but its moment, and the lock is not tried for before both have looked.
+#[raw_tracepoint]
+pub fn extent_lock_spare(ctx: RawTracePointContext) -> i32 {
+    locking(&ctx);
     0
 }
 
 /// `btrfs_clear_extent_bit(tree, start, len, bits)`.
 #[raw_tracepoint]
 pub fn extent_unlock(ctx: RawTracePointContext) -> i32 {
-    let bits: u64 = ctx.arg::<u32>(3) as u64;
-    if bits & setting!(extent_locked) == 0 {
-        return 0;
-    }
-    let _ = unlock(&ctx);
+    unlocking(&ctx, HolderScratch::Unlock);
     0
+}
+
+/// As [`extent_unlock`], which it may safely follow: it finds nothing left to unlock.
+#[raw_tracepoint]
+pub fn extent_unlock_spare(ctx: RawTracePointContext) -> i32 {
+    unlocking(&ctx, HolderScratch::UnlockSpare);
+    0
+}
+
+#[inline(always)]
+fn locking(ctx: &RawTracePointContext) {
+    let bits: u64 = ctx.arg::<u32>(3) as u64;
+    if bits & setting!(extent_locked) != 0 {
+        let _ = lock(ctx);
+    }
+}
+
+#[inline(always)]
+fn unlocking(ctx: &RawTracePointContext, scratch: HolderScratch) {
+    let bits: u64 = ctx.arg::<u32>(3) as u64;
+    if bits & setting!(extent_locked) != 0 {
+        let _ = unlock(ctx, scratch);
+    }
 }
 
 /// The page cache whose io tree this is, when it is watched.
@@ -70,7 +97,7 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let len: u64 = ctx.arg(2);
     let mapping = watched(tree)?;
     let now = actor::now();
-    if ordered::locks(mapping, now) {
+    if ordered::locks(mapping, start, len, now) {
         return Ok(());
     }
     let tid = actor::tid();
@@ -81,7 +108,6 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     };
     if setting!(foreign_unlocks) == 1 {
         // The oldest of a place holds it: who comes later waits.
-        const NOEXIST: u64 = 1;
         let _ = LOCKED_AT.insert(LockPlace { tree, start }, key.tid, NOEXIST);
     }
     if let Some(before) = ATTEMPTS.get_ptr_mut(tid) {
@@ -136,10 +162,17 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
 fn again(before: &Attempt, key: &LockKey, len: u64) {
     if before.start == key.start && before.len == len && before.gave != 0 {
         // The front was given back, and what came after it was never locked.
-        let _ = LOCKS.remove(LockKey {
-            start: before.start.wrapping_add(before.gave),
-            ..*key
-        });
+        let start = before.start.wrapping_add(before.gave);
+        let _ = LOCKS.remove(LockKey { start, ..*key });
+        let place = LockPlace {
+            tree: key.tree,
+            start,
+        };
+        // SAFETY: a map value stays allocated.
+        let is_own = |tid: *const u64| unsafe { *tid } == key.tid;
+        if setting!(foreign_unlocks) == 1 && LOCKED_AT.get_ptr(&place).is_some_and(is_own) {
+            let _ = LOCKED_AT.remove(&place);
+        }
     }
     let kept = key.start.wrapping_sub(before.start);
     if key.start > before.start && before.len == kept.wrapping_add(len) {
@@ -168,13 +201,13 @@ fn failed_lately(mapping: u64, now: u64) -> bool {
 }
 
 #[inline(always)]
-fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
+fn unlock(ctx: &RawTracePointContext, scratch: HolderScratch) -> Result<(), Fault> {
     let tree: u64 = ctx.arg(0);
     let start: u64 = ctx.arg(1);
     let len: u64 = ctx.arg(2);
     let mapping = watched(tree)?;
     let now = actor::now();
-    if ordered::unlocks(mapping, now) {
+    if ordered::unlocks(mapping, start, len, now) {
         if setting!(foreign_unlocks) == 1 {
             let _ = LOCKED_AT.remove(LockPlace { tree, start });
         }
@@ -183,7 +216,7 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let end = start.saturating_add(len);
     let mut at = start;
     for _ in 0..MAX_PARTS {
-        let Some(part) = unlock_part(tree, mapping, at, end, now) else {
+        let Some(part) = unlock_part(tree, mapping, at, end, now, scratch) else {
             break;
         };
         at = part;
@@ -191,31 +224,53 @@ fn unlock(ctx: &RawTracePointContext) -> Result<(), Fault> {
             break;
         }
     }
-    if at == start {
+    if at != start && at < end && LOCKS.get_ptr(own_key(tree, at)).is_some() {
+        count(Counter::LockLost);
+    }
+    if at == start && scratch as u32 == HolderScratch::Unlock as u32 {
         count(Counter::UnlockUnpaired);
     }
     Ok(())
 }
 
+/// A lock of this task.
+#[inline(always)]
+fn own_key(tree: u64, start: u64) -> LockKey {
+    LockKey {
+        tree,
+        start,
+        tid: actor::tid() as u64,
+    }
+}
+
 /// Ends the lock that begins at `at`, as far as `end`; returns where the next one begins.
 #[inline(always)]
-fn unlock_part(tree: u64, mapping: u64, at: u64, end: u64, now: u64) -> Option<u64> {
+fn unlock_part(
+    tree: u64,
+    mapping: u64,
+    at: u64,
+    end: u64,
+    now: u64,
+    scratch: HolderScratch,
+) -> Option<u64> {
     let tid = actor::tid();
-    let mut key = LockKey {
-        tree,
-        start: at,
-        tid: tid as u64,
-    };
+    let mut key = own_key(tree, at);
     let place = LockPlace { tree, start: at };
     let mut found = LOCKS.get_ptr(&key);
     if found.is_none() && setting!(foreign_unlocks) == 1 {
         // SAFETY: a map value stays allocated.
         key.tid = unsafe { *LOCKED_AT.get_ptr(&place)? };
-        found = LOCKS.get_ptr(&key);
+        // SAFETY: as above.
+        found = LOCKS
+            .get_ptr(&key)
+            .filter(|state| unsafe { (**state).locked_ns } + FOREIGN_NS > now);
+        if found.is_none() {
+            let _ = LOCKED_AT.remove(&place);
+        }
     }
     // SAFETY: a map value stays allocated; its task waits for this unlock, or is this one.
     let state = unsafe { &*found? };
-    let record = HOLDER.get_ptr_mut(HolderScratch::Unlock as u32)?;
+    let record = HOLDER.get_ptr_mut(scratch as u32)?;
     // SAFETY: per-CPU memory that only this program uses.
     let record = unsafe { &mut *record };
     let part = state.len.min(end.wrapping_sub(at));
@@ -262,7 +317,14 @@ fn keep_rest(key: &LockKey, state: &LockState, start: u64, len: u64) {
             tree: key.tree,
             start,
         };
-        let _ = LOCKED_AT.insert(place, key.tid, 0);
+        // Another task unlocks only what is held. A task that gives back the front of its own
+        // range may be blocked there by the one that holds the rest.
+        let flags = if key.tid == actor::tid() as u64 {
+            NOEXIST
+        } else {
+            0
+        };
+        let _ = LOCKED_AT.insert(place, key.tid, flags);
     }
     if let Some(attempt) = ATTEMPTS.get_ptr_mut(key.tid as u32) {
         // SAFETY: as above.

@@ -63,6 +63,9 @@ counters! {
     RefusalCut = "refusal.cut",
     /// Ordered extents whose maker could not be kept.
     CreatorMapFull = "creator.map-full",
-    /// Unlocks for which no lock had been seen (locked before the inode was watched).
+    /// Parts of a lock that were not followed to their end: there were too many.
+    LockLost = "lock.lost",
+    /// Unlocks for which no lock had been seen: locked before the inode was watched, or unlocked
+    /// in another order than from the front.
     UnlockUnpaired = "unlock.unpaired",
 }

@@ -41,6 +41,22 @@ pub fn fentry_post(ctx: FEntryContext) -> i32 {
     0
 }
 
+/// Its end: it returns nothing.
+#[fexit]
+pub fn fexit_post(_ctx: FExitContext) -> i32 {
+    write::post_end();
+    0
+}
+
+/// As [`fentry_post`], which it may safely follow: the invalidation has not begun yet.
+#[fentry]
+pub fn fentry_post_spare(ctx: FEntryContext) -> i32 {
+    if write::post_begin(arg(&ctx, 0), arg(&ctx, 1)).is_err() {
+        count(Counter::CompleteLost);
+    }
+    0
+}
+
 /// `iomap_dio_complete(dio)`, where it has no tracepoint.
 #[fentry]
 pub fn fentry_complete(ctx: FEntryContext) -> i32 {
@@ -53,7 +69,7 @@ pub fn fentry_complete(ctx: FEntryContext) -> i32 {
 /// Its end.
 #[fexit]
 pub fn fexit_complete(ctx: FExitContext) -> i32 {
-    if let Some(dio) = write::complete_end(ctx.arg::<u64>(1) as i64)
+    if let Some(dio) = write::complete_end(arg(&ctx, 0), ctx.arg::<u64>(1) as i64)
         && dio::reappeared(&ctx, &dio).is_err()
     {
         count(Counter::CompleteLost);
@@ -78,11 +94,27 @@ pub fn fentry_release(_ctx: FEntryContext) -> i32 {
     0
 }
 
+/// As [`fentry_release`], which it may safely follow.
+#[fentry]
+pub fn fentry_release_spare(_ctx: FEntryContext) -> i32 {
+    release::asked(0);
+    0
+}
+
 /// `folio_unmap_invalidate(mapping, folio, gfp)`, since 6.14: negative when it failed.
 #[fexit]
 pub fn fexit_unmap(ctx: FExitContext) -> i32 {
     if (ctx.arg::<u64>(3) as i32) < 0 {
         release::refused(&ctx, arg(&ctx, 1), RefusalScratch::Any);
+    }
+    0
+}
+
+/// As [`fexit_unmap`], which it may safely follow: a refusal is told once.
+#[fexit]
+pub fn fexit_unmap_spare(ctx: FExitContext) -> i32 {
+    if (ctx.arg::<u64>(3) as i32) < 0 {
+        release::refused(&ctx, arg(&ctx, 1), RefusalScratch::Spare);
     }
     0
 }

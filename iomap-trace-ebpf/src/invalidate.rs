@@ -115,8 +115,11 @@ pub fn returned<C: EbpfContext>(ctx: &C, mapping: u64, errno: i32) {
     };
     // SAFETY: this entry is only written by this task.
     let own = unsafe { &mut *own };
-    if own.mapping != mapping || own.told == 1 || own.stage == STAGE_EMPTY {
+    if own.mapping != mapping || own.stage >= STAGE_EMPTY {
         count(Counter::InvalidateOther);
+        return;
+    }
+    if own.told == 1 {
         return;
     }
     own.told = 1;
@@ -172,6 +175,9 @@ fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, phase: u32, errno: i32) -> Result<()
 pub fn stale_warn<C: EbpfContext>(ctx: &C) {
     count(Counter::StaleWarnSeen);
     let Some(own) = write::own() else {
+        // Of a write that is not followed: not on iomap, or begun before we were.
+        count(Counter::PostSeen);
+        count(Counter::FailureLost);
         return;
     };
     // SAFETY: this entry is only written by this task.

@@ -40,6 +40,13 @@ pub fn kprobe_post(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Its end.
+#[kretprobe]
+pub fn kretprobe_post(_ctx: RetProbeContext) -> u32 {
+    write::post_end();
+    0
+}
+
 /// `iomap_dio_complete(dio)`, where it has no tracepoint.
 #[kprobe]
 pub fn kprobe_complete(ctx: ProbeContext) -> u32 {
@@ -52,7 +59,7 @@ pub fn kprobe_complete(ctx: ProbeContext) -> u32 {
 /// Its end.
 #[kretprobe]
 pub fn kretprobe_complete(ctx: RetProbeContext) -> u32 {
-    if let Some(dio) = write::complete_end(ctx.ret::<u64>() as i64)
+    if let Some(dio) = write::complete_end(0, ctx.ret::<u64>() as i64)
         && dio::reappeared(&ctx, &dio).is_err()
     {
         count(Counter::CompleteLost);

@@ -14,6 +14,8 @@ pub const STAGE_GENERIC: u32 = 1;
 pub const STAGE_POST: u32 = 2;
 /// [`Dio::stage`]: completed without a byte written.
 pub const STAGE_EMPTY: u32 = 3;
+/// [`Dio::stage`]: the invalidation after completion is over.
+pub const STAGE_DONE: u32 = 4;
 
 /// A direct write between its begin and its completion.
 #[repr(C)]
@@ -25,7 +27,8 @@ pub struct Dio {
     pub count: u64,
     pub cgroup: u64,
     pub mapping_flags: u64,
-    /// Generic writes: the iterator, which shrinks as the data is written.
+    /// Generic writes: the iterator, which shrinks as the data is written. Writes through iomap
+    /// that complete: the `iomap_dio`.
     pub iter: u64,
     /// When the invalidation that runs began (kprobes only), 0 outside.
     pub invalidating_ns: u64,
@@ -126,6 +129,7 @@ pub struct LockState {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct OrderedState {
+    pub extent: u64,
     pub work: u64,
     pub mapping: u64,
     pub pos: u64,
@@ -182,6 +186,7 @@ pub enum Scratch {
 pub enum HolderScratch {
     Unlock = 0,
     WorkDone = 1,
+    UnlockSpare = 2,
 }
 
 /// As [`Scratch`], for refusals.
@@ -189,6 +194,7 @@ pub enum HolderScratch {
 pub enum RefusalScratch {
     Any = 0,
     Btrfs = 1,
+    Spare = 2,
 }
 
 #[map]
@@ -201,9 +207,9 @@ pub static FAILURE: PerCpuArray<FailureRecord> = PerCpuArray::with_max_entries(4
 #[map]
 pub static WALK: PerCpuArray<WalkBuffer> = PerCpuArray::with_max_entries(4, 0);
 #[map]
-pub static REFUSAL: PerCpuArray<RefusalRecord> = PerCpuArray::with_max_entries(2, 0);
+pub static REFUSAL: PerCpuArray<RefusalRecord> = PerCpuArray::with_max_entries(3, 0);
 #[map]
-pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(2, 0);
+pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(3, 0);
 #[map]
 pub static DIO_BY_TASK: LruHashMap<u32, Dio> = LruHashMap::with_max_entries(8192, 0);
 #[map]

@@ -17,6 +17,8 @@ pub fn ordered_add(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     if INODES.get_ptr(mapping).is_none() {
+        // The memory of an extent is used again.
+        let _ = CREATORS.remove(extent);
         return 0;
     }
     let creator = Creator {
@@ -77,6 +79,7 @@ fn described(extent: u64, work: u64) -> Result<OrderedState, Fault> {
     };
     let creator = CREATORS.get_ptr(extent);
     Ok(OrderedState {
+        extent,
         work,
         mapping,
         pos: member!(extent, ordered_file_offset as u64)?,
@@ -106,30 +109,36 @@ fn own(mapping: u64) -> Option<&'static mut OrderedState> {
     (state.mapping == mapping).then_some(state)
 }
 
-/// A lock is tried for: true when it is the completion's.
+/// A lock is tried for: true when it is the completion's. It is tried for again after a wait, from
+/// its begin or from where it was blocked, and always to its end.
 #[inline(always)]
-pub fn locks(mapping: u64, now: u64) -> bool {
-    match own(mapping) {
-        Some(state) if state.unlocked_ns == 0 => {
-            state.locked_ns = now;
-            true
-        }
-        _ => false,
+pub fn locks(mapping: u64, start: u64, len: u64, now: u64) -> bool {
+    let Some(state) = own(mapping) else {
+        return false;
+    };
+    let to_its_end = start.wrapping_add(len) == state.pos.wrapping_add(state.len);
+    if state.locked_ns != 0 && !to_its_end {
+        return false;
     }
+    // Where the front is kept from the first attempt on (5.10), the whole is had from the last.
+    state.locked_ns = now;
+    state.unlocked_ns = 0;
+    true
 }
 
-/// A lock is given up: true when it is the completion's.
+/// A lock is given up: true when it is the completion's. A front that is given back before a wait
+/// is unlocked as well: the last unlock counts.
 #[inline(always)]
-pub fn unlocks(mapping: u64, now: u64) -> bool {
-    match own(mapping) {
-        Some(state) => {
-            if state.unlocked_ns == 0 {
-                state.unlocked_ns = now;
-            }
-            true
-        }
-        None => false,
+pub fn unlocks(mapping: u64, start: u64, len: u64, now: u64) -> bool {
+    let Some(state) = own(mapping) else {
+        return false;
+    };
+    let inside =
+        start < state.pos.saturating_add(state.len) && state.pos < start.saturating_add(len);
+    if inside {
+        state.unlocked_ns = now;
     }
+    inside
 }
 
 /// The completion ended.
@@ -142,7 +151,11 @@ pub fn end(work: u64) {
     // SAFETY: this entry is only written by this task.
     let state = unsafe { *state };
     let _ = ORDERED.remove(tid);
-    if state.work != work {
+    let _ = CREATORS.remove(state.extent);
+    if state.work == 0 && work != 0 {
+        // The end of the work tells what the function's return did not.
+        count(Counter::ReturnLost);
+    } else if state.work != work {
         return;
     }
     let Some(record) = HOLDER.get_ptr_mut(HolderScratch::WorkDone as u32) else {

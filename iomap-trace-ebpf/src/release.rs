@@ -39,7 +39,7 @@ pub fn refused<C: EbpfContext>(_ctx: &C, folio: u64, scratch: RefusalScratch) {
     // SAFETY: this entry is only written by this task.
     let own = unsafe { &mut *own };
     // One release asks another: the innermost knows the moment best.
-    if folio == 0 || own.stage == STAGE_EMPTY || own.told == 1 || own.refused == folio {
+    if folio == 0 || own.stage >= STAGE_EMPTY || own.told == 1 || own.refused == folio {
         return;
     }
     // Reclaim asks for folios of others.
@@ -80,6 +80,12 @@ fn tell(own: &Dio, folio: u64, left_ns: u64, scratch: RefusalScratch) -> Result<
     record.tid = actor::tid();
     record.pad = 0;
     walk::describe(folio, own.mapping, magic == EXT4, &mut record.folio)?;
+    let pos = record.folio.index << walk::PAGE_SHIFT;
+    let end = pos + ((record.folio.pages as u64) << walk::PAGE_SHIFT);
+    if pos >= own.pos.saturating_add(own.count) || end <= own.pos {
+        // Not of this range: reclaim asked for it.
+        return Ok(());
+    }
     let mut since_ns = 0;
     if let Some(state) = INODES.get_ptr_mut(own.mapping) {
         // SAFETY: a map value stays allocated; whichever failure is written is a late one.
@@ -91,8 +97,6 @@ fn tell(own: &Dio, folio: u64, left_ns: u64, scratch: RefusalScratch) -> Result<
     // SAFETY: the record is complete.
     unsafe { emit::send(record, size_of::<RefusalRecord>(), Counter::RefusalLost) };
     if magic == BTRFS {
-        let pos = record.folio.index << walk::PAGE_SHIFT;
-        let end = pos + ((record.folio.pages as u64) << walk::PAGE_SHIFT);
         holder::tell_recent(own.mapping, record.entered_ns, pos, end);
     }
     Ok(())

@@ -5,8 +5,8 @@ use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN};
 
 use crate::maps::{
-    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST,
-    STAGE_SUBMIT,
+    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, STAGE_DONE, STAGE_EMPTY, STAGE_GENERIC,
+    STAGE_POST, STAGE_SUBMIT,
 };
 use crate::read::{Fault, count, member, setting};
 use crate::{actor, pages};
@@ -159,26 +159,42 @@ pub fn post_begin(kiocb: u64, len: u64) -> Result<(), Fault> {
     if member!(mapping, mapping_nrpages as u64)? == 0 {
         return Ok(());
     }
-    completing(kiocb, len, STAGE_POST)
+    completing(kiocb, mapping, len, STAGE_POST, 0)
+}
+
+/// The invalidation after completion is over.
+#[inline(always)]
+pub fn post_end() {
+    if let Some(own) = own() {
+        // SAFETY: this entry is only written by this task.
+        let own = unsafe { &mut *own };
+        if own.stage == STAGE_POST {
+            own.stage = STAGE_DONE;
+        }
+    }
 }
 
 /// Makes the write of this kiocb the one that this task completes, often for another task.
 #[inline(always)]
-fn completing(kiocb: u64, len: u64, stage: u32) -> Result<(), Fault> {
+fn completing(kiocb: u64, mapping: u64, len: u64, stage: u32, iomap_dio: u64) -> Result<(), Fault> {
     if let Some(own) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
         // SAFETY: this entry is only written by this task.
         let own = unsafe { &mut *own };
-        if own.kiocb == kiocb && own.queued == 0 {
+        if own.kiocb == kiocb && own.queued == 0 && own.mapping == mapping {
             at_stage(own, len, stage);
+            if iomap_dio != 0 {
+                own.iter = iomap_dio;
+            }
             return Ok(());
         }
     }
     let mut dio = match DIO_BY_KIOCB.get_ptr(kiocb) {
         // SAFETY: a map value stays allocated; only this completion reads it now.
-        Some(dio) => unsafe { *dio },
-        None => described(kiocb)?,
+        Some(dio) if unsafe { (*dio).mapping } == mapping => unsafe { *dio },
+        _ => described(kiocb)?,
     };
     at_stage(&mut dio, len, stage);
+    dio.iter = iomap_dio;
     if !keep_own(&dio) {
         count(Counter::DioMapFull);
     }
@@ -211,18 +227,22 @@ pub fn complete_begin(iomap_dio: u64) -> Result<(), Fault> {
     if !known || member!(iomap_dio, dio_error as u32)? != 0 {
         return Ok(());
     }
+    let file = member!(kiocb, kiocb_ki_filp as u64)?;
+    let mapping = member!(file, file_f_mapping as u64)?;
     let len = member!(iomap_dio, dio_size as u64)?;
     let stage = if len == 0 { STAGE_EMPTY } else { STAGE_POST };
-    completing(kiocb, len, stage)
+    completing(kiocb, mapping, len, stage, iomap_dio)
 }
 
-/// It ended with `ret`: the write, if it was done without a byte and without an error.
+/// It ended with `ret`: the write, if it was done without a byte and without an error. A read can
+/// complete in an interrupt meanwhile: `iomap_dio` tells, where it is known (not 0).
 #[inline(always)]
-pub fn complete_end(ret: i64) -> Option<Dio> {
+pub fn complete_end(iomap_dio: u64, ret: i64) -> Option<Dio> {
     let own = own()?;
     // SAFETY: this entry is only written by this task.
     let dio = unsafe { *own };
-    if dio.stage != STAGE_EMPTY && dio.stage != STAGE_POST {
+    let completes = dio.stage == STAGE_EMPTY || dio.stage == STAGE_POST || dio.stage == STAGE_DONE;
+    if !completes || iomap_dio != 0 && dio.iter != 0 && dio.iter != iomap_dio {
         return None;
     }
     // SAFETY: as above.

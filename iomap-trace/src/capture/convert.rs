@@ -105,14 +105,25 @@ impl Converter {
     /// Keeps a refusal until its failure comes: the same thread sends it, so it comes after.
     fn keep(&mut self, record: &RefusalRecord) {
         // Threads that refused and never failed are threads whose failures are filtered.
-        if self.refused.len() >= MAX_THREADS {
-            self.refused.clear();
+        if self.refused.len() >= MAX_THREADS
+            && let Some(oldest) = self.oldest()
+        {
+            self.refused.remove(&oldest);
         }
         let kept = self.refused.entry(record.tid).or_default();
+        // So are those that met another file meanwhile.
+        kept.retain(|r| r.mapping == record.mapping);
         if kept.len() >= KEPT_REFUSALS {
-            kept.clear();
+            kept.remove(0);
         }
         kept.push(*record);
+    }
+
+    /// The thread whose last refusal is the oldest.
+    fn oldest(&self) -> Option<u32> {
+        let last = |kept: &Vec<RefusalRecord>| kept.last().map_or(0, |r| r.ts_ns);
+        let oldest = self.refused.iter().min_by_key(|(_, kept)| last(kept));
+        oldest.map(|(tid, _)| *tid)
     }
 
     /// The refusals of this failure; older ones belonged to failures that a filter left out.

@@ -156,6 +156,7 @@ impl Live {
                 },
                 _ = ticks.tick() => {
                     self.source.tick(&mut |event| self.sink.take(event))?;
+                    self.tracer.mend();
                     if let Some(warnings) = &mut warnings {
                         self.sink.status.clear();
                         warnings.flush();

@@ -13,7 +13,7 @@
 
 use std::cmp::Reverse;
 
-use crate::event::{Holder, Refusal};
+use crate::event::{Holder, HolderKind, Refusal};
 
 use super::case::{Case, UNLOCK_TAKES_NS};
 use super::folio::{Run, Why, cause_of, holder_party, may_refuse, overlaps};
@@ -57,12 +57,20 @@ impl Hold<'_> {
             .fold(self.tried, u64::max)
     }
 
+    /// When it was over for certain: work on an ordered extent ends after its unlock.
+    fn over(&self) -> u64 {
+        match self.holder.kind {
+            HolderKind::OrderedIo => self.holder.end_ns.max(self.given_up),
+            HolderKind::ExtentLock => self.given_up.saturating_add(UNLOCK_TAKES_NS),
+        }
+    }
+
     /// The last instant at which it may have been in force.
     fn to(&self, all: &[Hold]) -> u64 {
         let next = all
             .iter()
             .filter(|other| self.given_up < other.given_up && other.excludes(self));
-        let latest = self.given_up.saturating_add(UNLOCK_TAKES_NS);
+        let latest = self.over();
         next.map(|next| {
             if next.tried > self.given_up {
                 (next.tried - 1).max(self.given_up.saturating_add(BOTH_TAKE_NS))
@@ -150,8 +158,7 @@ fn candidates<'a>(case: &'a Case, refusal: &Refusal, entered: u64, run: Run) -> 
                 given_up,
             };
             // What was given up long before says nothing of any other.
-            let over = given_up.saturating_add(UNLOCK_TAKES_NS) < entered;
-            (tried <= given_up && !over).then_some(hold)
+            (tried <= given_up && entered <= hold.over()).then_some(hold)
         })
         .collect();
     holds

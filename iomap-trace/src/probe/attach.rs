@@ -164,37 +164,13 @@ impl Attacher<'_> {
             Kind::RawTp => attach.target.to_owned(),
             _ => self.function(attach.target)?,
         };
-        self.load_and_attach(program, &target)
-            .map_err(|e| match e {
-                ProgramError::LoadError { .. } => {
-                    format!("the verifier refuses {}: {}", attach.program, refusal(e))
-                }
-                e => format!("{} {target}: {}", attach.kind.name(), root_cause(e)),
-            })?;
+        load_and_attach(program, &target, self.btf).map_err(|e| match e {
+            ProgramError::LoadError { .. } => {
+                format!("the verifier refuses {}: {}", attach.program, refusal(e))
+            }
+            e => format!("{} {target}: {}", attach.kind.name(), root_cause(e)),
+        })?;
         Ok(target)
-    }
-
-    fn load_and_attach(&self, program: &mut Program, target: &str) -> Result<(), ProgramError> {
-        match program {
-            Program::RawTracePoint(program) => {
-                program.load()?;
-                program.attach(target)?;
-            }
-            Program::FEntry(program) => {
-                program.load(target, self.btf.ok_or(ProgramError::NotLoaded)?)?;
-                program.attach()?;
-            }
-            Program::FExit(program) => {
-                program.load(target, self.btf.ok_or(ProgramError::NotLoaded)?)?;
-                program.attach()?;
-            }
-            Program::KProbe(program) => {
-                program.load()?;
-                program.attach(target, 0)?;
-            }
-            _ => return Err(ProgramError::UnexpectedProgramType),
-        }
-        Ok(())
     }
 
     /// The function's symbol with the suffix that the compiler gave it.
@@ -233,6 +209,37 @@ fn report(
         reason: way.limit.map(str::to_owned),
         rejected,
     }
+}
+
+/// Loads a program and attaches it to `target`.
+///
+/// # Errors
+/// Those of the kernel; [`ProgramError::NotLoaded`] when types are needed and there are none.
+pub fn load_and_attach(
+    program: &mut Program,
+    target: &str,
+    btf: Option<&Btf>,
+) -> Result<(), ProgramError> {
+    match program {
+        Program::RawTracePoint(program) => {
+            program.load()?;
+            program.attach(target)?;
+        }
+        Program::FEntry(program) => {
+            program.load(target, btf.ok_or(ProgramError::NotLoaded)?)?;
+            program.attach()?;
+        }
+        Program::FExit(program) => {
+            program.load(target, btf.ok_or(ProgramError::NotLoaded)?)?;
+            program.attach()?;
+        }
+        Program::KProbe(program) => {
+            program.load()?;
+            program.attach(target, 0)?;
+        }
+        _ => return Err(ProgramError::UnexpectedProgramType),
+    }
+    Ok(())
 }
 
 /// Unloads a program, which detaches it; one that was never loaded is left alone.

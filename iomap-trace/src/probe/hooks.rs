@@ -88,6 +88,8 @@ pub const ESSENTIAL: &str = "invalidate";
 const ALL: &[Plan] = &[Plan::Fexit, Plan::Kprobe, Plan::Tracepoint];
 
 const INVALIDATE: &str = "invalidate_inode_pages2_range";
+/// Since 6.5, and in the stable series 6.1.
+const POST: &str = "kiocb_invalidate_post_direct_write";
 
 const fn at(kind: Kind, program: &'static str, target: &'static str) -> Attach {
     Attach {
@@ -230,6 +232,8 @@ pub const HOOKS: &[Hook] = &[
                         ],
                     ]),
                     ORDERED_ADD,
+                    // What the return of the function does not tell the end of the work does.
+                    optional(&[&[raw("work_end", "btrfs_all_work_done")]]),
                 ],
                 needs: &[
                     "ordered_inode",
@@ -357,20 +361,26 @@ pub const HOOKS: &[Hook] = &[
                 plans: &[Plan::Fexit],
                 parts: &[
                     part(&[
-                        DIO_TRACEPOINTS,
                         &[
-                            fexit("fexit_complete", "iomap_dio_complete"),
-                            fentry("fentry_complete", "iomap_dio_complete"),
-                            fentry("fentry_dio_rw", "__iomap_dio_rw"),
+                            fexit("fexit_post", POST),
+                            fentry("fentry_post", POST),
+                            raw("dio_complete", "iomap_dio_complete"),
+                            raw("dio_begin", "iomap_dio_rw_begin"),
                         ],
                         // From 5.11 it has seven arguments, of which trampolines take six up to 6.5.
                         &[
-                            fexit("fexit_complete", "iomap_dio_complete"),
-                            fentry("fentry_complete", "iomap_dio_complete"),
+                            fexit("fexit_post", POST),
+                            fentry("fentry_post", POST),
                             kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                            fentry("fentry_complete", "iomap_dio_complete"),
+                            fexit("fexit_complete", "iomap_dio_complete"),
+                        ],
+                        &[
+                            fentry("fentry_dio_rw", "__iomap_dio_rw"),
+                            fentry("fentry_complete", "iomap_dio_complete"),
+                            fexit("fexit_complete", "iomap_dio_complete"),
                         ],
                     ]),
-                    optional(&[&[fentry("fentry_post", "kiocb_invalidate_post_direct_write")]]),
                     optional(&[&[fentry("fentry_generic", "generic_file_direct_write")]]),
                 ],
                 needs: DIO_NEEDS,
@@ -381,14 +391,25 @@ pub const HOOKS: &[Hook] = &[
                 plans: &[Plan::Kprobe],
                 parts: &[
                     part(&[
-                        DIO_TRACEPOINTS,
                         &[
-                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
-                            kprobe("kprobe_complete", "iomap_dio_complete"),
+                            kretprobe("kretprobe_post", POST),
+                            kprobe("kprobe_post", POST),
+                            raw("dio_complete", "iomap_dio_complete"),
+                            raw("dio_begin", "iomap_dio_rw_begin"),
+                        ],
+                        &[
+                            kretprobe("kretprobe_post", POST),
+                            kprobe("kprobe_post", POST),
                             kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                            kprobe("kprobe_complete", "iomap_dio_complete"),
+                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
+                        ],
+                        &[
+                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                            kprobe("kprobe_complete", "iomap_dio_complete"),
+                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
                         ],
                     ]),
-                    optional(&[&[kprobe("kprobe_post", "kiocb_invalidate_post_direct_write")]]),
                     optional(&[&[kprobe("kprobe_generic", "generic_file_direct_write")]]),
                 ],
                 needs: DIO_NEEDS,

@@ -7,6 +7,7 @@ mod filters;
 mod hooks;
 mod object;
 mod settings;
+mod spares;
 mod survey;
 mod tracer;
 mod trial;

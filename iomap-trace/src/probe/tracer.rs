@@ -6,7 +6,7 @@ use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use super::attach::{Attacher, unload_program};
 use super::choice::{Choice, Plan};
@@ -15,6 +15,7 @@ use super::filters::Filters;
 use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN};
 use super::object;
 use super::settings;
+use super::spares::Spares;
 use super::trial;
 use crate::error::{ExitKind, Fail};
 use crate::event::{HookReport, HookState, ProgramReport};
@@ -39,6 +40,7 @@ pub struct Tracer {
     /// Every hook, with its probe or the reason why it has none.
     pub hooks: Vec<HookReport>,
     plan: Plan,
+    spares: Spares,
     /// Keeps the kernel's run-time statistics on.
     stats: Option<OwnedFd>,
 }
@@ -120,6 +122,7 @@ impl Tracer {
             ebpf,
             hooks,
             plan,
+            spares: Spares::default(),
             stats,
         })
     }
@@ -164,6 +167,11 @@ impl Tracer {
         Ok(aya_log::EbpfLogger::init(&mut self.ebpf)?)
     }
 
+    /// Stands in for programs that are missed; to be called now and then.
+    pub fn mend(&mut self) {
+        self.spares.mend(&mut self.ebpf);
+    }
+
     /// Detaches and unloads every program. The counters stay.
     pub fn detach(&mut self) {
         for (_, program) in self.ebpf.programs_mut() {
@@ -177,15 +185,7 @@ impl Tracer {
     /// Counters by name, those of missed runs among them.
     pub fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters = counters::read(&self.ebpf);
-        for (name, program) in self.ebpf.programs() {
-            if let Some(missed) = program
-                .fd()
-                .ok()
-                .and_then(|fd| missed_runs(fd.as_fd().as_raw_fd()))
-            {
-                counters.insert(format!("{name}.missed"), missed);
-            }
-        }
+        counters.extend(self.spares.missed(&self.ebpf));
         counters
     }
 
@@ -230,11 +230,4 @@ fn raise_memlock() {
             maximum: None,
         },
     );
-}
-
-/// Runs that the kernel skipped because the program was running already (`recursion_misses`).
-fn missed_runs(fd: i32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
-    text.lines()
-        .find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
 }

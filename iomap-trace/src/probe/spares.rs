@@ -1,0 +1,150 @@
+//! Second programs for hot hooks, attached when the first is seen to be missed.
+//!
+//! Since 7.0 a task can be preempted inside a program on a tracepoint or an fentry; until it goes
+//! on, the kernel skips that program on that CPU (`recursion_misses`). A second program at the same
+//! place sees what the first has missed, and changes nothing where it has not.
+
+use aya::{Btf, Ebpf};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
+
+use super::attach::{load_and_attach, unload};
+use super::hooks::{Attach, Kind};
+
+/// How often the misses are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A program, and the one that stands in for it.
+struct Spare {
+    program: &'static str,
+    spare: Attach,
+}
+
+const fn spare(
+    program: &'static str,
+    kind: Kind,
+    name: &'static str,
+    target: &'static str,
+) -> Spare {
+    Spare {
+        program,
+        spare: Attach {
+            kind,
+            program: name,
+            target,
+        },
+    }
+}
+
+const SPARES: &[Spare] = &[
+    spare(
+        "extent_lock",
+        Kind::RawTp,
+        "extent_lock_spare",
+        "btrfs_set_extent_bit",
+    ),
+    spare(
+        "extent_unlock",
+        Kind::RawTp,
+        "extent_unlock_spare",
+        "btrfs_clear_extent_bit",
+    ),
+    spare(
+        "dio_begin",
+        Kind::RawTp,
+        "dio_begin_spare",
+        "iomap_dio_rw_begin",
+    ),
+    spare(
+        "fentry_post",
+        Kind::Fentry,
+        "fentry_post_spare",
+        "kiocb_invalidate_post_direct_write",
+    ),
+    spare(
+        "fentry_release",
+        Kind::Fentry,
+        "fentry_release_spare",
+        "folio_unmap_invalidate",
+    ),
+    spare(
+        "fexit_unmap",
+        Kind::Fexit,
+        "fexit_unmap_spare",
+        "folio_unmap_invalidate",
+    ),
+];
+
+/// The spares that are attached, by the program they stand in for, with its misses until then.
+#[derive(Default)]
+pub struct Spares {
+    attached: BTreeMap<&'static str, u64>,
+    /// Those that could not be: they are not tried again.
+    refused: Vec<&'static str>,
+    /// When it was last looked.
+    looked: Option<Instant>,
+}
+
+impl Spares {
+    /// Attaches what is needed by now.
+    pub fn mend(&mut self, ebpf: &mut Ebpf) {
+        if self.looked.is_some_and(|at| at.elapsed() < EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        for spare in SPARES {
+            let known = self.attached.contains_key(spare.program);
+            if known || self.refused.contains(&spare.program) {
+                continue;
+            }
+            let Some(missed) = missed(ebpf, spare.program).filter(|missed| *missed > 0) else {
+                continue;
+            };
+            if attach(ebpf, &spare.spare) {
+                self.attached.insert(spare.program, missed);
+            } else {
+                unload(ebpf, spare.spare.program);
+                self.refused.push(spare.program);
+            }
+        }
+    }
+
+    /// Runs that were missed, by `NAME.missed`: with a spare, at most those that both can have.
+    pub fn missed(&self, ebpf: &Ebpf) -> Vec<(String, u64)> {
+        let spares = SPARES.iter().map(|spare| spare.spare.program);
+        let spares: Vec<_> = spares.collect();
+        ebpf.programs()
+            .filter(|(name, _)| !spares.contains(name))
+            .filter_map(|(name, _)| {
+                let all = missed(ebpf, name)?;
+                let both = SPARES
+                    .iter()
+                    .find(|spare| spare.program == name)
+                    .and_then(|spare| {
+                        let before = *self.attached.get(name)?;
+                        let of_spare = missed(ebpf, spare.spare.program)?;
+                        Some(before + all.saturating_sub(before).min(of_spare))
+                    });
+                Some((format!("{name}.missed"), both.unwrap_or(all)))
+            })
+            .collect()
+    }
+}
+
+fn attach(ebpf: &mut Ebpf, attach: &Attach) -> bool {
+    let btf = match attach.kind {
+        Kind::Fentry | Kind::Fexit => Btf::from_sys_fs().ok(),
+        _ => None,
+    };
+    ebpf.program_mut(attach.program)
+        .is_some_and(|program| load_and_attach(program, attach.target, btf.as_ref()).is_ok())
+}
+
+/// Runs that the kernel skipped because the program was running already (`recursion_misses`).
+fn missed(ebpf: &Ebpf, program: &str) -> Option<u64> {
+    let fd = ebpf.program(program)?.fd().ok()?.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("recursion_misses:")?.trim().parse().ok())
+}
