@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::text::printable;
-use crate::workload::{self, Mode, Options};
+use crate::workload::{self, Locker, Mode, Options};
 
 /// Arguments of `repro`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     name: Option<OsString>,
     /// Length of the range that is written to, in bytes (K, M, G are understood)
-    /// [default: 512K for mmap, 8M otherwise]
+    /// [default: 512K for mmap, 2M for lockers, 8M otherwise]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     file_size: Option<u64>,
     /// Start of that range; what is before it stays a hole
@@ -48,19 +48,22 @@ pub struct Args {
     /// Bytes per write
     #[arg(long, value_name = "BYTES", default_value = "16K", value_parser = bytes)]
     block: u64,
-    /// Threads that write with O_DIRECT
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    direct_threads: u32,
-    /// Threads that dirty the page cache
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    dirty_threads: u32,
+    /// Threads that write with O_DIRECT [default: 6 for lockers, 2 otherwise]
+    #[arg(long, value_name = "N")]
+    direct_threads: Option<u32>,
+    /// Threads that dirty the page cache [default: 1 for lockers, 2 otherwise]
+    #[arg(long, value_name = "N")]
+    dirty_threads: Option<u32>,
     /// Writes each aio or uring thread keeps in flight
     #[arg(long, value_name = "N", default_value_t = 8)]
     depth: u32,
     /// A thread calls fsync this often; 0 for once at the end
-    /// [default: 100 for aio and uring, 0 otherwise]
+    /// [default: 100 for aio, uring and lockers, 0 otherwise]
     #[arg(long, value_name = "MS")]
     fsync_every: Option<u64>,
+    /// Only these threads beside the writers (lockers) [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    only: Vec<Locker>,
     /// Leave copy-on-write and checksums on (btrfs)
     #[arg(long)]
     cow: bool,
@@ -80,12 +83,18 @@ impl Args {
             file_size: self.file_size.unwrap_or(defaults.file_size),
             offset: self.offset,
             block: self.block,
-            direct_threads: self.direct_threads,
-            dirty_threads: self.dirty_threads,
+            direct_threads: self.direct_threads.unwrap_or(defaults.direct_threads),
+            dirty_threads: self.dirty_threads.unwrap_or(defaults.dirty_threads),
             depth: self.depth,
             fsync_every: match self.fsync_every {
                 Some(ms) => Some(Duration::from_millis(ms)),
+                None if !self.only.is_empty() && !self.only.contains(&Locker::Fsync) => None,
                 None => defaults.fsync_every,
+            },
+            lockers: if self.only.is_empty() {
+                defaults.lockers
+            } else {
+                self.only.clone()
             },
             cow: self.cow,
             keep: self.keep,

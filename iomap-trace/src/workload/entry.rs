@@ -66,6 +66,14 @@ impl Entry {
         rustix::fs::openat(&self.dir, &self.name, flags, Mode::empty()).map(File::from)
     }
 
+    /// Makes a second file in the same directory that has no name, so that nothing of it can stay.
+    ///
+    /// Fails with `EOPNOTSUPP` where the filesystem makes no such files.
+    pub(super) fn nameless(&self) -> Result<File, Errno> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, c".", flags, Mode::RUSR | Mode::WUSR).map(File::from)
+    }
+
     /// Removes the file under its first name or, if it was renamed meanwhile, under its present
     /// one; another file of that name stays.
     fn remove(&self) {

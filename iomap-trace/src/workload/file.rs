@@ -11,7 +11,8 @@ use rustix::fs::{Advice, IFlags, OFlags};
 use super::buffer::AlignedBuf;
 use super::entry::{Entry, no_space};
 use super::identity::{self, FileInfo};
-use super::options::{Options, Range};
+use super::options::{Mode, Options, Range};
+use super::rng::Rng;
 use super::stamp;
 
 /// Bytes per write while the file is filled.
@@ -26,6 +27,7 @@ pub(super) struct WorkFile {
     pub(super) sync: File,
     /// What a test needs to recognise it.
     pub(super) info: FileInfo,
+    nocow: bool,
     entry: Entry,
 }
 
@@ -39,7 +41,8 @@ impl WorkFile {
         let entry = Entry::create(options)?;
         let buffered = &entry.file;
         let fs = identity::filesystem(buffered).unwrap_or_else(|| "unknown".to_owned());
-        if fs == "btrfs" && !options.cow {
+        let nocow = fs == "btrfs" && !options.cow;
+        if nocow {
             set_nocow(buffered).with_context(
                 || "cannot set NOCOW on the file (btrfs): use --cow to test it with checksums",
             )?;
@@ -52,7 +55,7 @@ impl WorkFile {
                 io::Error::from(e)
             )
         })?;
-        fill(&direct, options.range(), stop)
+        fill(&direct, options, stop)
             .map_err(|e| fill_error(&e, options))
             .and_then(|()| {
                 buffered.sync_all().context("cannot write the file out")?;
@@ -69,6 +72,7 @@ impl WorkFile {
             direct,
             sync,
             info,
+            nocow,
             entry,
         })
     }
@@ -76,6 +80,21 @@ impl WorkFile {
     /// The file, open for reading and writing through the page cache.
     pub(super) const fn buffered(&self) -> &File {
         &self.entry.file
+    }
+
+    /// The file once more, with an offset and readahead of its own.
+    pub(super) fn open(&self, flags: OFlags) -> io::Result<File> {
+        Ok(self.entry.open(flags)?)
+    }
+
+    /// A second, empty file beside it that vanishes with its descriptor, for reflinks: btrfs clones
+    /// between files only if both or neither are NOCOW.
+    pub(super) fn second(&self) -> io::Result<File> {
+        let second: File = self.entry.nameless()?;
+        if self.nocow {
+            set_nocow(&second)?;
+        }
+        Ok(second)
     }
 }
 
@@ -86,18 +105,43 @@ fn set_nocow(file: &File) -> io::Result<()> {
 }
 
 /// Writes the whole range with O_DIRECT, so that later direct writes overwrite in place.
-fn fill(direct: &File, range: Range, stop: &AtomicBool) -> io::Result<()> {
+fn fill(direct: &File, options: &Options, stop: &AtomicBool) -> io::Result<()> {
+    let range = options.range();
     // One block first, at an odd block: a block size the device refuses shows here and nowhere else.
     write_initial(direct, range.pos + range.block, range.block)?;
-    let step = (CHUNK / range.block).max(1) * range.block;
-    let end = range.pos + range.len;
-    let mut pos = range.pos;
-    while pos < end && !stop.load(Ordering::Relaxed) {
-        let len = step.min(end - pos);
+    let pieces = match options.mode {
+        Mode::Lockers => scattered(range, &mut Rng::for_thread(options.seed, stamp::INITIAL)),
+        _ => in_order(range),
+    };
+    for (pos, len) in pieces {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         write_initial(direct, pos, len)?;
-        pos += len;
     }
     Ok(())
+}
+
+/// The range in large pieces: offset and length of each, in bytes.
+fn in_order(range: Range) -> Vec<(u64, u64)> {
+    let step = (CHUNK / range.block).max(1) * range.block;
+    let starts = (0..range.len).step_by(step as usize);
+    starts
+        .map(|start| (range.pos + start, step.min(range.len - start)))
+        .collect()
+}
+
+/// The range in small pieces in random order: neighbours in the file then lie apart on the disk,
+/// in extents of their own, and whoever walks the extents under a lock holds it longer.
+fn scattered(range: Range, rng: &mut Rng) -> Vec<(u64, u64)> {
+    let mut pieces: Vec<(u64, u64)> = (0..range.len)
+        .step_by(range.block as usize)
+        .map(|start| (range.pos + start, range.block))
+        .collect();
+    for last in (1..pieces.len()).rev() {
+        pieces.swap(last, rng.below(last as u64 + 1) as usize);
+    }
+    pieces
 }
 
 fn write_initial(direct: &File, pos: u64, len: u64) -> io::Result<()> {

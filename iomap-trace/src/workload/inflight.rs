@@ -57,7 +57,7 @@ pub(super) fn run<Q: Queue>(mut job: Job<'_>, role: Role, queue: Q, depth: u32) 
             // SAFETY: the slot is taken from `free` and comes back to it only through `reap`; the
             // buffers do not move on the heap and are freed after the queue, or never.
             if let Err(error) = unsafe { queue.start(slot, buf, pos) } {
-                tally.write(Err(error), 0);
+                tally.count(Err(error), 0);
                 free.push(slot);
                 break;
             }
@@ -78,7 +78,7 @@ pub(super) fn run<Q: Queue>(mut job: Job<'_>, role: Role, queue: Q, depth: u32) 
             }
         }
         for ended in done.drain(..) {
-            tally.write(ended.result(), job.range.block as usize);
+            tally.count(ended.result(), job.range.block as usize);
             free.push(ended.slot);
         }
     }

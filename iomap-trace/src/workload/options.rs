@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::locker::Locker;
 use crate::error::{ExitKind, Fail};
 use crate::text::printable;
 
@@ -29,6 +30,9 @@ pub enum Mode {
     Aio,
     /// Buffered writes against io_uring O_DIRECT writes
     Uring,
+    /// FIEMAP, lseek, reads, reflinks and fsync beside buffered and O_DIRECT writes: the other
+    /// holders of btrfs's extent lock
+    Lockers,
 }
 
 impl Mode {
@@ -39,23 +43,44 @@ impl Mode {
             Self::Buffered => "buffered",
             Self::Aio => "aio",
             Self::Uring => "uring",
+            Self::Lockers => "lockers",
         }
     }
 
     /// Length of the working range in bytes unless told otherwise. A dirtier that finds a page dirty
     /// already does nothing, and one far from the direct writers does not collide: stores need a
-    /// small range to meet them thousands of times in a few seconds.
+    /// small range to meet them thousands of times in a few seconds. Whoever walks all extents must
+    /// not take so long that the lock is hardly ever free.
     const fn file_size(self) -> u64 {
         match self {
             Self::Mmap => 512 << 10,
+            Self::Lockers => 2 << 20,
             Self::Buffered | Self::Aio | Self::Uring => 8 << 20,
+        }
+    }
+
+    /// Threads that write with O_DIRECT unless told otherwise. A lock that is held makes each of
+    /// them fail once.
+    const fn direct_threads(self) -> u32 {
+        match self {
+            Self::Lockers => 6,
+            Self::Mmap | Self::Buffered | Self::Aio | Self::Uring => 2,
+        }
+    }
+
+    /// Threads that dirty the page cache unless told otherwise. Among lockers one is enough: what
+    /// is dirty cannot be kept from being dropped by a lock alone.
+    const fn dirty_threads(self) -> u32 {
+        match self {
+            Self::Lockers => 1,
+            Self::Mmap | Self::Buffered | Self::Aio | Self::Uring => 2,
         }
     }
 
     /// Whether a thread calls fsync regularly unless told otherwise. It does where failures come
     /// after completion, because those make fsync return EIO.
     const fn wants_fsync(self) -> bool {
-        matches!(self, Self::Aio | Self::Uring)
+        matches!(self, Self::Aio | Self::Uring | Self::Lockers)
     }
 }
 
@@ -88,6 +113,8 @@ pub struct Options {
     pub depth: u32,
     /// Interval of the fsync thread; `None` or zero leaves only the fsync at the end.
     pub fsync_every: Option<Duration>,
+    /// Who else takes the extent lock in [`Mode::Lockers`]; empty in every other mode.
+    pub lockers: Vec<Locker>,
     /// Leave checksums and copy-on-write on (btrfs only).
     pub cow: bool,
     /// Leave the file behind.
@@ -107,10 +134,14 @@ impl Options {
             file_size: mode.file_size(),
             offset: 0,
             block: 16 << 10,
-            direct_threads: 2,
-            dirty_threads: 2,
+            direct_threads: mode.direct_threads(),
+            dirty_threads: mode.dirty_threads(),
             depth: 8,
             fsync_every: mode.wants_fsync().then_some(Duration::from_millis(100)),
+            lockers: match mode {
+                Mode::Lockers => Locker::ALL.to_vec(),
+                _ => Vec::new(),
+            },
             cow: false,
             keep: false,
         }
@@ -139,6 +170,8 @@ impl Options {
             "--direct-threads and --dirty-threads must be between 1 and 256"
         } else if !(1..=MAX_DEPTH).contains(&self.depth) {
             "--depth must be between 1 and 1024"
+        } else if self.mode != Mode::Lockers && !self.lockers.is_empty() {
+            "--only chooses among the threads of lockers: leave it out in other modes"
         } else if self.control && self.control_blocks() == 0 {
             "--control needs two halves of whole pages: use a larger --file-size"
         } else {
@@ -225,6 +258,7 @@ impl Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
 
     fn options(change: impl Fn(&mut Options)) -> Result<()> {
         let mut options = Options::new(Mode::Mmap, "/");
@@ -234,14 +268,14 @@ mod tests {
 
     #[test]
     fn defaults_are_valid_in_every_mode() {
-        for mode in [Mode::Mmap, Mode::Buffered, Mode::Aio, Mode::Uring] {
-            Options::new(mode, "/").validate().unwrap();
+        for mode in Mode::value_variants() {
+            Options::new(*mode, "/").validate().unwrap();
         }
     }
 
     #[test]
     fn nonsense_is_a_usage_error() {
-        let changes: [fn(&mut Options); 11] = [
+        let changes: [fn(&mut Options); 12] = [
             |o| o.name = "".into(),
             |o| o.name = "..".into(),
             |o| o.name = "a/b".into(),
@@ -253,6 +287,7 @@ mod tests {
             |o| o.offset = 1 << 63,
             |o| o.direct_threads = 0,
             |o| o.depth = 0,
+            |o| o.lockers = vec![Locker::Seek],
         ];
         for (i, change) in changes.iter().enumerate() {
             let error = options(change).expect_err(&format!("change {i}"));

@@ -97,7 +97,9 @@ fn thread_row(f: &mut fmt::Formatter<'_>, thread: &Tally) -> fmt::Result {
         .iter()
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
-    let errors = if errors.is_empty() {
+    let errors = if thread.unsupported {
+        "unsupported".to_owned()
+    } else if errors.is_empty() {
         "-".to_owned()
     } else {
         errors.join(", ")

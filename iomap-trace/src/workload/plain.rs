@@ -12,7 +12,7 @@ pub(super) fn run(mut job: Job<'_>, role: Role) -> Tally {
     let mut seq = 0;
     while job.running() {
         let pos = job.next_write(&mut buf, seq);
-        tally.write(job.file.write_at(&buf, pos), buf.len());
+        tally.count(job.file.write_at(&buf, pos), buf.len());
         seq += 1;
     }
     tally

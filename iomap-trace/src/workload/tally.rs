@@ -23,6 +23,16 @@ pub enum Role {
     UringWriter,
     /// Calls fsync at an interval.
     Fsync,
+    /// Asks for the file's extents with FIEMAP.
+    Fiemap,
+    /// `lseek` with SEEK_DATA and SEEK_HOLE.
+    Seeker,
+    /// `pread` through the page cache.
+    BufferedReader,
+    /// `pread` on an O_DIRECT descriptor.
+    DirectReader,
+    /// Clones the file, and ranges of it, into a second file.
+    Cloner,
 }
 
 impl Role {
@@ -35,6 +45,11 @@ impl Role {
             Self::AioWriter => "aio-writer",
             Self::UringWriter => "uring-writer",
             Self::Fsync => "fsync",
+            Self::Fiemap => "fiemap",
+            Self::Seeker => "seeker",
+            Self::BufferedReader => "buffered-reader",
+            Self::DirectReader => "direct-reader",
+            Self::Cloner => "cloner",
         }
     }
 }
@@ -46,14 +61,17 @@ pub struct Tally {
     pub tid: i32,
     /// What the thread does.
     pub role: Role,
-    /// Operations that ended well, short ones among them.
+    /// Operations that ended well, short ones among them: writes, reads, stores, calls of fsync,
+    /// clones, or walks over the whole file with FIEMAP or lseek.
     pub ops: u64,
-    /// Bytes written.
+    /// Bytes written, read or cloned.
     pub bytes: u64,
-    /// Writes that wrote less than asked.
+    /// Writes and reads of less than was asked for.
     pub short: u64,
     /// Failed operations by errno name.
     pub errors: BTreeMap<String, u64>,
+    /// The filesystem does not have the operation: the thread did nothing.
+    pub unsupported: bool,
 }
 
 impl Tally {
@@ -66,12 +84,13 @@ impl Tally {
             bytes: 0,
             short: 0,
             errors: BTreeMap::new(),
+            unsupported: false,
         }
     }
 
-    /// Counts one write of `want` bytes. After an error it waits a little, so that a broken device
+    /// Counts one write or read of `want` bytes. After an error it waits a little, so that a broken device
     /// does not make the thread spin.
-    pub(super) fn write(&mut self, result: io::Result<usize>, want: usize) {
+    pub(super) fn count(&mut self, result: io::Result<usize>, want: usize) {
         match result {
             Ok(done) => {
                 self.ops += 1;
@@ -131,11 +150,11 @@ mod tests {
     #[test]
     fn counts_short_writes_and_errors_by_name() {
         let mut tally = Tally::new(Role::DirectWriter);
-        tally.write(Ok(512), 512);
-        tally.write(Ok(100), 512);
-        tally.write(Err(io::Error::from_raw_os_error(libc::EIO)), 512);
-        tally.write(Err(io::Error::from_raw_os_error(libc::EINTR)), 512);
-        tally.write(Err(io::Error::from_raw_os_error(4000)), 512);
+        tally.count(Ok(512), 512);
+        tally.count(Ok(100), 512);
+        tally.count(Err(io::Error::from_raw_os_error(libc::EIO)), 512);
+        tally.count(Err(io::Error::from_raw_os_error(libc::EINTR)), 512);
+        tally.count(Err(io::Error::from_raw_os_error(4000)), 512);
         assert_eq!((tally.ops, tally.bytes, tally.short), (2, 612, 1));
         assert_eq!(
             serde_json::to_value(&tally.errors).unwrap(),
@@ -153,6 +172,11 @@ mod tests {
             Role::AioWriter,
             Role::UringWriter,
             Role::Fsync,
+            Role::Fiemap,
+            Role::Seeker,
+            Role::BufferedReader,
+            Role::DirectReader,
+            Role::Cloner,
         ] {
             assert_eq!(serde_json::to_value(role).unwrap(), role.name());
         }

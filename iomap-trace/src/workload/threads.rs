@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use super::file::WorkFile;
 use super::fsync::Syncer;
 use super::job::Job;
+use super::locker::{self, Locker};
 use super::options::{Mode, Options};
 use super::rng::Rng;
 use super::tally::{Role, Tally};
@@ -27,7 +28,7 @@ impl Drop for HaltOnDrop<'_> {
 fn roles(options: &Options) -> Vec<Role> {
     let (direct, dirty) = match options.mode {
         Mode::Mmap => (Role::DirectWriter, Role::MmapDirtier),
-        Mode::Buffered => (Role::DirectWriter, Role::BufferedWriter),
+        Mode::Buffered | Mode::Lockers => (Role::DirectWriter, Role::BufferedWriter),
         Mode::Aio => (Role::AioWriter, Role::BufferedWriter),
         Mode::Uring => (Role::UringWriter, Role::BufferedWriter),
     };
@@ -36,11 +37,19 @@ fn roles(options: &Options) -> Vec<Role> {
     roles
 }
 
+/// The threads that take the extent lock without writing.
+fn lockers(options: &Options) -> Vec<Locker> {
+    let chosen = options.lockers.iter();
+    chosen
+        .flat_map(|locker| vec![*locker; locker.threads()])
+        .collect()
+}
+
 /// Fails with one line where the mode's queue cannot be had, before any file is made.
 pub(super) fn check_queue(options: &Options) -> Result<()> {
     let any = std::fs::File::open("/dev/null").context("cannot open /dev/null")?;
     match options.mode {
-        Mode::Mmap | Mode::Buffered => Ok(()),
+        Mode::Mmap | Mode::Buffered | Mode::Lockers => Ok(()),
         Mode::Aio => aio::Aio::new(&any, options.depth)
             .map(drop)
             .map_err(|e| anyhow!(aio::explain(&e))),
@@ -62,15 +71,21 @@ pub(super) fn run(
     thread::scope(|scope| {
         let guard = HaltOnDrop(&halt);
         let mut handles = Vec::new();
-        for (index, role) in roles(options).into_iter().enumerate() {
-            handles.push(spawn_writer(
-                scope,
-                options,
-                file,
-                role,
-                index as u32,
-                &halt,
-            )?);
+        let writers = roles(options);
+        let first = writers.len() as u32;
+        for (role, index) in writers.into_iter().zip(0..) {
+            handles.push(spawn_writer(scope, options, file, role, index, &halt)?);
+        }
+        for (locker, index) in lockers(options).into_iter().zip(first..) {
+            let job = Job {
+                index,
+                file: file.buffered(),
+                range: options.ranges().1,
+                rng: Rng::for_thread(options.seed, index),
+                halt: &halt,
+            };
+            let body = move || locker::run(job, locker, file);
+            handles.push(spawn(scope, locker.task_name(), body)?);
         }
         if let Some(interval) = options.fsync_every.filter(|i| !i.is_zero()) {
             let halt = &halt;
@@ -145,9 +160,7 @@ fn spawn_writer<'scope, 'env>(
                 inflight::run(job, role, queue, depth)
             }),
         ),
-        Role::DirectWriter | Role::Fsync => {
-            ("repro-direct", Box::new(move || Ok(plain::run(job, role))))
-        }
+        _ => ("repro-direct", Box::new(move || Ok(plain::run(job, role)))),
     };
     spawn(scope, name, body)
 }
