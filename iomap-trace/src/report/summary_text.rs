@@ -243,6 +243,21 @@ fn kernel(text: &mut String, summary: &Summary, width: usize) {
     push(text, width, &line);
 }
 
+/// Whether a loss can be that of a failure, and not only of its evidence.
+fn counts_failures(loss: &str) -> bool {
+    const FAILURES: &[&str] = &[
+        "failure.",
+        "failure ",
+        "record.",
+        "complete.",
+        "begin.",
+        "dio.",
+        "dio_",
+        "invalidate_fail.",
+    ];
+    loss.contains("unaccounted") || FAILURES.iter().any(|name| loss.starts_with(name))
+}
+
 /// What the numbers rest on: losses, missing evidence, the tool's own cost.
 fn accounts(text: &mut String, summary: &Summary, width: usize) {
     let losses = &summary.losses;
@@ -257,8 +272,13 @@ fn accounts(text: &mut String, summary: &Summary, width: usize) {
             text,
             width,
             &format!(
-                "{} lost, so the numbers are too low: {}.",
+                "{} lost, so {}: {}.",
                 count(losses.total, "record"),
+                if probes.iter().any(|probe| counts_failures(probe)) {
+                    "the numbers may be too low"
+                } else {
+                    "causes may be missing, but no failure"
+                },
                 probes.join(", ")
             ),
         );

@@ -322,7 +322,7 @@ fn losses_and_missing_ends_are_said() {
     summary.start(&start());
     let text = summary_text(&summary, 80);
     assert!(
-        text.contains("12 records lost, so the numbers are too low: failure 2, holder 10."),
+        text.contains("12 records lost, so the numbers may be too low: failure 2, holder 10."),
         "{text}"
     );
     assert!(
