@@ -22,9 +22,12 @@ use crate::{actor, holder, inode, ordered};
 /// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
 const NOEXIST: u64 = 1;
 /// Parts of one unlocked range: locked one after the other, or by different tasks.
-const MAX_PARTS: u32 = 8;
+const MAX_PARTS: u32 = 12;
 /// No read holds its lock for longer: what is older was given up unseen.
 const FOREIGN_NS: u64 = 1_000_000_000;
+/// The smallest block of btrfs, and how many of them are looked at for a lock of a read.
+const BLOCK: u64 = 4096;
+const BLOCKS: u32 = 32;
 
 /// `btrfs_set_extent_bit(tree, start, len, bits)`.
 #[raw_tracepoint]
@@ -215,19 +218,28 @@ fn unlock(ctx: &RawTracePointContext, scratch: HolderScratch) -> Result<(), Faul
     }
     let end = start.saturating_add(len);
     let mut at = start;
+    if setting!(foreign_unlocks) == 1 {
+        split_at(tree, start, now);
+    }
+    let mut found = false;
     for _ in 0..MAX_PARTS {
-        let Some(part) = unlock_part(tree, mapping, at, end, now, scratch) else {
-            break;
-        };
-        at = part;
+        match unlock_part(tree, mapping, at, end, now, scratch) {
+            Some(next) => {
+                found = true;
+                at = next;
+            }
+            // One unlock for several reads need not begin where one of them does.
+            None if setting!(foreign_unlocks) == 1 => at = at.wrapping_add(BLOCK),
+            None => break,
+        }
         if at >= end {
             break;
         }
     }
-    if at != start && at < end && LOCKS.get_ptr(own_key(tree, at)).is_some() {
+    if found && at < end && LOCKS.get_ptr(own_key(tree, at)).is_some() {
         count(Counter::LockLost);
     }
-    if at == start && scratch as u32 == HolderScratch::Unlock as u32 {
+    if !found && scratch as u32 == HolderScratch::Unlock as u32 {
         count(Counter::UnlockUnpaired);
     }
     Ok(())
@@ -243,6 +255,58 @@ fn own_key(tree: u64, start: u64) -> LockKey {
     }
 }
 
+/// The task whose lock begins at `start`: this one, or the oldest that tried for it.
+#[inline(always)]
+fn locker(tree: u64, start: u64, now: u64) -> Option<LockKey> {
+    let own = own_key(tree, start);
+    if LOCKS.get_ptr(&own).is_some() {
+        return Some(own);
+    }
+    let tid = LOCKED_AT.get_ptr(LockPlace { tree, start })?;
+    let key = LockKey {
+        // SAFETY: a map value stays allocated.
+        tid: unsafe { *tid },
+        ..own
+    };
+    let state = LOCKS.get_ptr(&key)?;
+    // SAFETY: as above.
+    (unsafe { (*state).locked_ns } + FOREIGN_NS > now).then_some(key)
+}
+
+/// A read is unlocked where its data has come: in the middle as well. The lock that begins before
+/// `start` and reaches beyond it becomes two.
+#[inline(never)]
+fn split_at(tree: u64, start: u64, now: u64) -> u64 {
+    if locker(tree, start, now).is_some() {
+        return 0;
+    }
+    let mut before = start;
+    for _ in 0..BLOCKS {
+        if before < BLOCK {
+            break;
+        }
+        before = before.wrapping_sub(BLOCK);
+        let Some(key) = locker(tree, before, now) else {
+            continue;
+        };
+        let Some(state) = LOCKS.get_ptr_mut(&key) else {
+            break;
+        };
+        // SAFETY: its task waits for this unlock, or is this one.
+        let state = unsafe { &mut *state };
+        let front = start.wrapping_sub(before);
+        if state.len > front {
+            let rest = state.len - front;
+            keep_rest(&key, state, start, rest);
+            let place = LockPlace { tree, start };
+            let _ = LOCKED_AT.insert(place, key.tid, 0);
+            state.len = front;
+        }
+        break;
+    }
+    0
+}
+
 /// Ends the lock that begins at `at`, as far as `end`; returns where the next one begins.
 #[inline(always)]
 fn unlock_part(
@@ -254,22 +318,19 @@ fn unlock_part(
     scratch: HolderScratch,
 ) -> Option<u64> {
     let tid = actor::tid();
-    let mut key = own_key(tree, at);
     let place = LockPlace { tree, start: at };
-    let mut found = LOCKS.get_ptr(&key);
-    if found.is_none() && setting!(foreign_unlocks) == 1 {
-        // SAFETY: a map value stays allocated.
-        key.tid = unsafe { *LOCKED_AT.get_ptr(&place)? };
-        // SAFETY: as above.
-        found = LOCKS
-            .get_ptr(&key)
-            .filter(|state| unsafe { (**state).locked_ns } + FOREIGN_NS > now);
+    let key = if setting!(foreign_unlocks) == 1 {
+        let found = locker(tree, at, now);
         if found.is_none() {
+            // What is still said of this place is stale.
             let _ = LOCKED_AT.remove(&place);
         }
-    }
+        found?
+    } else {
+        own_key(tree, at)
+    };
     // SAFETY: a map value stays allocated; its task waits for this unlock, or is this one.
-    let state = unsafe { &*found? };
+    let state = unsafe { &*LOCKS.get_ptr(&key)? };
     let record = HOLDER.get_ptr_mut(scratch as u32)?;
     // SAFETY: per-CPU memory that only this program uses.
     let record = unsafe { &mut *record };

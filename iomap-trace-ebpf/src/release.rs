@@ -10,6 +10,9 @@ use crate::maps::{Dio, INODES, REFUSAL, RefusalScratch, STAGE_EMPTY};
 use crate::read::{Fault, count, member};
 use crate::{actor, emit, filter, holder, walk, write};
 
+/// A holder counts that gave its lock up so shortly before the release was asked for.
+const LINGERS_NS: u64 = 50_000_000;
+
 /// A release of `folio` is asked for: by this task, in whatever it does.
 #[inline(always)]
 pub fn asked(folio: u64) {
@@ -97,7 +100,9 @@ fn tell(own: &Dio, folio: u64, left_ns: u64, scratch: RefusalScratch) -> Result<
     // SAFETY: the record is complete.
     unsafe { emit::send(record, size_of::<RefusalRecord>(), Counter::RefusalLost) };
     if magic == BTRFS {
-        holder::tell_recent(own.mapping, record.entered_ns, pos, end);
+        // An unlock takes a while after its event on a large range.
+        let since_ns = record.entered_ns.saturating_sub(LINGERS_NS);
+        holder::tell_recent(own.mapping, since_ns, pos, end);
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ pub const UNLOCK_TAKES_NS: u64 = 1_000_000;
 /// How long an invalidation before submission may take, of a write whose begin was not seen.
 const BEGIN_UNSEEN_NS: u64 = 1_000_000;
 
+/// For how long an unlock of a large range, with many states in it, can be under way.
+pub const UNLOCK_LINGERS_NS: u64 = 50_000_000;
+
 /// A task that sets an error can be preempted in the middle of it.
 const JUST_BEFORE_NS: u64 = 1_000_000;
 
@@ -137,7 +140,7 @@ impl Case {
     pub fn offer(&mut self, holder: &Holder, page_size: u64) -> bool {
         let overlaps = self.refusals.iter().any(|r| overlaps(holder, r, page_size));
         let asked = self.refusals.iter().filter_map(|r| r.entered_ns);
-        let asked = asked.map(|ns| ns.saturating_sub(UNLOCK_TAKES_NS));
+        let asked = asked.map(|ns| ns.saturating_sub(UNLOCK_LINGERS_NS));
         let since = asked.fold(self.held_since(), u64::min);
         let during = holder.start_ns <= self.failure.ts_ns && since <= holder.end_ns;
         if overlaps && during {

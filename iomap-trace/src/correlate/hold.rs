@@ -15,7 +15,7 @@ use std::cmp::Reverse;
 
 use crate::event::{Holder, HolderKind, Refusal};
 
-use super::case::{Case, UNLOCK_TAKES_NS};
+use super::case::{Case, UNLOCK_LINGERS_NS, UNLOCK_TAKES_NS};
 use super::folio::{Run, Why, cause_of, holder_party, may_refuse, overlaps};
 
 /// An unlock and the next lock can both be under way, each between its event and its effect, for at
@@ -101,6 +101,9 @@ pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -
         (candidate.contains, candidate.covers, last, id)
     });
     let Some(best) = best else {
+        if let Some(why) = lingering(case, refusal, entered, run) {
+            return why;
+        }
         return Why {
             until: case.graced(),
             ..Why::unknown(if case.complete_ns < case.graced() {
@@ -120,16 +123,49 @@ pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -
     };
     let why = named(case, best.hold, alone);
     let why = Why { until, ..why };
-    if alone && until <= case.complete_ns {
+    // Of a lock that another task gives up it is not certain who took it.
+    let certain = best.hold.holder.unlocked_by.is_none();
+    if alone && certain && until <= case.complete_ns {
         why.exact()
     } else {
         why
     }
 }
 
+/// Whoever began to unlock last: where the tree has many states an unlock takes a while, and no
+/// event tells its end. Nobody else has locked the range since.
+fn lingering(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Option<Why> {
+    let may = |holder: &&Holder| {
+        may_refuse(case, holder, run) && overlaps(holder, refusal, run.page_size)
+    };
+    let holders = case.holders.iter().filter(may);
+    let last = holders
+        .filter_map(|h| Some((h.unlocked_ns?, h.locked_ns?, h)))
+        .filter(|(unlocked, locked, _)| {
+            locked <= unlocked
+                && *unlocked < entered
+                && entered <= unlocked.saturating_add(UNLOCK_LINGERS_NS)
+        })
+        .max_by_key(|(unlocked, _, h)| (*unlocked, Reverse(h.id)));
+    let (unlocked, locked, holder) = last?;
+    Some(Why {
+        party: Some(holder_party(holder, locked, unlocked)),
+        holder: Some(holder.id),
+        own: case.made_by_writer(holder),
+        holds: true,
+        until: case.graced(),
+        ..Why::because(
+            cause_of(holder),
+            "its unlock had begun shortly before, and may not have ended",
+        )
+    })
+}
+
 fn named(case: &Case, hold: Hold, alone: bool) -> Why {
     let holder = hold.holder;
-    let reason = if alone {
+    let reason = if holder.unlocked_by.is_some() {
+        "unlocked by another task: the last one that was seen to lock the range is named"
+    } else if alone {
         "the run ended before every holder of its range could be known"
     } else {
         "each of several may have held its range when it was refused"

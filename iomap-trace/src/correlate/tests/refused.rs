@@ -7,10 +7,12 @@ use super::strategies::{GRACE_NS, Told};
 use crate::correlate::{Cause, Confidence};
 use crate::event::*;
 
-/// The engine's margins, restated: an unlock takes at most a millisecond; an unlock and a lock that
+/// The engine's margins, restated: an unlock takes at most a millisecond, and fifty for those that
+/// are named with a doubt; an unlock and a lock that
 /// are under way together ten microseconds; work on an ordered extent ends within twenty
 /// milliseconds of its unlock.
 const UNLOCK_TAKES: u64 = 1_000_000;
+const UNLOCK_LINGERS: u64 = 50_000_000;
 const BOTH_TAKE: u64 = 10_000;
 pub(super) const SETTLES: u64 = 20_000_000;
 
@@ -27,8 +29,12 @@ fn meet(one: (u64, u64), other: (u64, u64)) -> bool {
 fn possible(hold: &Hold, all: &[Hold], at: u64) -> bool {
     let (tried, unlocked, holder) = *hold;
     let range = |holder: &Holder| (holder.pos, holder.len);
+    let over = match holder.kind {
+        HolderKind::OrderedIo => unlocked.max(holder.end_ns),
+        HolderKind::ExtentLock => unlocked.saturating_add(UNLOCK_TAKES),
+    };
     tried <= at
-        && at <= unlocked.saturating_add(UNLOCK_TAKES)
+        && at <= over
         && all.iter().all(|(other_tried, other_unlocked, other)| {
             if !meet(range(holder), range(other)) || *other_unlocked == unlocked {
                 true
@@ -133,9 +139,19 @@ impl Known<'_> {
             .iter()
             .max_by_key(|(whole, covers, recorded, id, _)| (*whole, *covers, *recorded, *id));
         let Some((whole, _, _, _, (tried, unlocked, holder))) = best else {
-            let mut unknown = claim(Cause::Unknown, Confidence::None, None);
-            unknown.until = graced;
-            return unknown;
+            let last = holds
+                .iter()
+                .filter(|(_, unlocked, _)| *unlocked < entered)
+                .filter(|(_, unlocked, _)| entered - unlocked <= UNLOCK_LINGERS)
+                .max_by_key(|(_, unlocked, holder)| (*unlocked, Reverse(holder.id)));
+            let mut found = claim(Cause::Unknown, Confidence::None, None);
+            if let Some((_, _, holder)) = last {
+                let (cause, own) = self.named(failure, holder);
+                found = claim(cause, Confidence::Window, Some(holder.tid));
+                (found.holder, found.own) = (Some(holder.id), own);
+            }
+            found.until = graced;
+            return found;
         };
         let one_lock = candidates
             .iter()
@@ -147,7 +163,7 @@ impl Known<'_> {
         } else {
             graced
         };
-        let sure = one_lock && until <= self.complete_ns;
+        let sure = one_lock && holder.unlocked_by.is_none() && until <= self.complete_ns;
         let (cause, own) = self.named(failure, holder);
         let confidence = [Confidence::Window, Confidence::Exact][usize::from(sure)];
         let mut found = claim(cause, confidence, Some(holder.tid));
