@@ -137,6 +137,9 @@ pub struct OrderedState {
     pub flags: u64,
     pub locked_ns: u64,
     pub unlocked_ns: u64,
+    /// Bytes at the front that are held since an earlier attempt, and since when (5.10).
+    pub front: u64,
+    pub front_locked_ns: u64,
     pub creator: Creator,
     pub worker: Actor,
 }

@@ -87,6 +87,8 @@ fn described(extent: u64, work: u64) -> Result<OrderedState, Fault> {
         flags: member!(extent, ordered_flags as u64)?,
         locked_ns: 0,
         unlocked_ns: 0,
+        front: 0,
+        front_locked_ns: 0,
         creator: creator.map_or(
             Creator {
                 ts_ns: 0,
@@ -120,7 +122,13 @@ pub fn locks(mapping: u64, start: u64, len: u64, now: u64) -> bool {
     if state.locked_ns != 0 && !to_its_end {
         return false;
     }
-    // Where the front is kept from the first attempt on (5.10), the whole is had from the last.
+    if start <= state.pos {
+        state.front = 0;
+    } else if state.front == 0 {
+        // Blocked at `start`, it keeps what is before.
+        state.front = start.wrapping_sub(state.pos);
+        state.front_locked_ns = state.locked_ns;
+    }
     state.locked_ns = now;
     state.unlocked_ns = 0;
     true
@@ -177,5 +185,13 @@ pub fn end(work: u64) {
     record.kind = HOLDER_ORDERED_IO;
     record.stack_len = 0;
     record.stack = [0; LOCK_STACK];
+    if state.front != 0 && state.front < state.len {
+        record.len = state.front;
+        record.locked_ns = state.front_locked_ns;
+        holder::tell(record, state.mapping);
+        record.pos = state.pos.wrapping_add(state.front);
+        record.len = state.len - state.front;
+        record.locked_ns = state.locked_ns;
+    }
     holder::tell(record, state.mapping);
 }
