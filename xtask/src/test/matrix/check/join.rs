@@ -2,12 +2,14 @@
 
 use super::super::files::Run;
 use super::super::kernel::locks::{self, Lock};
-use super::super::kernel::{Seen, What};
+use super::super::kernel::{Range, Seen, What, own};
 use super::super::log::{Case, Holder, Log, Refusal};
 use std::collections::BTreeMap;
 
 /// How much the clocks of the tracers and of the kernel's trace may differ.
 const SKEW_NS: u64 = 50_000;
+/// How much later than the kernel's trace a tracer can see an event, when it is preempted in between.
+const LATE_NS: u64 = 1_000_000;
 
 /// What came of it for a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,11 @@ pub fn join(events: &[Seen], run: &Run, log: &Log) -> Joined {
                     joined.pairs += 1;
                     joined.shared += u64::from(!alone);
                 }
+                // Who was first is not certain where a thread was preempted after its event.
+                Err(_) if by_own_events(events, run.ino, case, log, &works) => {
+                    joined.pairs += 1;
+                    joined.shared += 1;
+                }
                 Err(why) => joined.wrong_pairs.push(format!("{}: {why}", told(case))),
             }
         }
@@ -51,7 +58,8 @@ pub fn join(events: &[Seen], run: &Run, log: &Log) -> Joined {
             let named = case.verdict.holders.iter();
             let named: Vec<_> = named.filter_map(|id| log.holders.get(id)).collect();
             let is_named = |lock: &&Lock| named.iter().any(|h| same(h, lock));
-            if !holders.iter().any(is_named) {
+            let own = |h: &&Holder| held_by_own_events(events, run.ino, h, refusal, log);
+            if !holders.iter().any(is_named) && !named.iter().any(own) {
                 let (lock, cause) = (holders[0], &case.verdict.cause);
                 joined.unnamed.push(format!(
                     "{}: page {} was locked by {} ({}..{}, {}..{} ns), not {cause}",
@@ -67,6 +75,47 @@ pub fn join(events: &[Seen], run: &Run, log: &Log) -> Joined {
         }
     }
     joined
+}
+
+/// Whether the holder that is named can have held a refused folio, by its own events.
+fn by_own_events(
+    events: &[Seen],
+    ino: u64,
+    case: &Case,
+    log: &Log,
+    works: &BTreeMap<u32, Vec<Interval>>,
+) -> bool {
+    let named = case.verdict.holders.iter();
+    let mut named = named.filter_map(|id| log.holders.get(id));
+    let party = case.verdict.party.as_ref().map(|party| party.tid);
+    named.any(|holder| {
+        let mut refusals = case.refusals.iter();
+        let works = works.get(&holder.tid).map_or(&[][..], Vec::as_slice);
+        Some(holder.tid) == party
+            && refusals.any(|refusal| {
+                let moment = (refusal.entered_ns.unwrap_or(refusal.ts_ns), refusal.ts_ns);
+                let at_work = works.iter().any(|work| meet(moment, *work));
+                (holder.kind != "ordered-io" || at_work)
+                    && held_by_own_events(events, ino, holder, refusal, log)
+            })
+    })
+}
+
+fn held_by_own_events(
+    events: &[Seen],
+    ino: u64,
+    holder: &Holder,
+    refusal: &Refusal,
+    log: &Log,
+) -> bool {
+    let (start, end) = extent(refusal, log.start.page_size);
+    let wanted = Range { ino, start, end };
+    let (Some(entered_ns), Some(locked_ns)) = (refusal.entered_ns, holder.locked_ns) else {
+        return false;
+    };
+    let tried = locked_ns.saturating_sub(LATE_NS)..=locked_ns + SKEW_NS;
+    let refused = (entered_ns.saturating_sub(SKEW_NS), refusal.ts_ns + SKEW_NS);
+    own::can_have_held(events, holder.tid, tried, wanted, refused)
 }
 
 fn told(case: &Case) -> String {

@@ -2,6 +2,7 @@
 
 mod format;
 pub mod locks;
+pub mod own;
 mod ring;
 
 use anyhow::{Context, Result, ensure};

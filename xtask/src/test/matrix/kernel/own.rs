@@ -1,0 +1,129 @@
+//! What a thread's own events say of its lock, whatever the others did meanwhile.
+//!
+//! [`super::locks`] gives each byte to the attempt whose event came first. A thread that is
+//! preempted between the event and the lock is overtaken there, for milliseconds on a busy guest;
+//! then its own next event decides: one that had to wait tries again, one that had the lock does not.
+
+use super::{Range, Seen, What};
+use std::ops::RangeInclusive;
+
+/// Whether thread `tid` can have held the whole of `wanted` at some instant from `from` to `to`, by
+/// an attempt made in `tried`.
+pub fn can_have_held(
+    events: &[Seen],
+    tid: u32,
+    tried: RangeInclusive<u64>,
+    wanted: Range,
+    (from, to): (u64, u64),
+) -> bool {
+    let own = || {
+        events.iter().filter(|seen| {
+            let range = match seen.what {
+                What::Lock(range) | What::Unlock(range) => range,
+                _ => return false,
+            };
+            seen.tid == tid && range.ino == wanted.ino
+        })
+    };
+    own()
+        .filter(|seen| seen.ts_ns <= to && tried.contains(&seen.ts_ns))
+        .filter_map(|seen| match seen.what {
+            What::Lock(range) if covers(range, wanted) => Some((seen.ts_ns, range)),
+            _ => None,
+        })
+        .any(|(since, range)| {
+            let next = own().find(|seen| seen.ts_ns > since);
+            let held = match next.map(|seen| (seen.ts_ns, seen.what)) {
+                // It waits, and keeps what is before the obstacle (5.10).
+                Some((_, What::Lock(again))) if again.end == range.end => {
+                    again.start > range.start && wanted.end <= again.start
+                }
+                // It gives the front back before it waits.
+                Some((_, What::Unlock(back))) => covers(back, wanted),
+                _ => true,
+            };
+            held && !unlocked(events, wanted, since, from)
+        })
+}
+
+fn covers(range: Range, wanted: Range) -> bool {
+    range.start <= wanted.start && wanted.end <= range.end
+}
+
+/// Whether somebody unlocked all of it after `since`, and had done with that before `before`.
+fn unlocked(events: &[Seen], wanted: Range, since: u64, before: u64) -> bool {
+    let unlocks = events.iter().enumerate().filter(|(_, seen)| {
+        let over = since < seen.ts_ns && seen.ts_ns < before;
+        over && matches!(seen.what, What::Unlock(range)
+            if range.ino == wanted.ino && covers(range, wanted))
+    });
+    let mut unlocks = unlocks;
+    unlocks.any(|(at, unlock)| {
+        let mut later = events[at + 1..].iter();
+        later
+            .find(|seen| seen.tid == unlock.tid)
+            .is_some_and(|next| next.ts_ns < before)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(ts_ns: u64, tid: u32, lock: bool, start: u64, end: u64) -> Seen {
+        let range = Range { ino: 7, start, end };
+        let what = if lock {
+            What::Lock(range)
+        } else {
+            What::Unlock(range)
+        };
+        Seen { ts_ns, tid, what }
+    }
+
+    fn held(events: &[Seen], tid: u32, start: u64, end: u64, from: u64, to: u64) -> bool {
+        let wanted = Range { ino: 7, start, end };
+        can_have_held(events, tid, 0..=u64::MAX, wanted, (from, to))
+    }
+
+    #[test]
+    fn who_was_overtaken_after_the_event_held_all_the_same() {
+        let events = [
+            event(1, 10, true, 0, 8),
+            event(2, 20, true, 0, 8),
+            event(5, 20, false, 0, 8),
+        ];
+        assert!(held(&events, 20, 0, 4, 3, 4));
+        assert!(!held(&events, 20, 0, 12, 3, 4));
+        assert!(!held(&events, 30, 0, 4, 3, 4));
+    }
+
+    #[test]
+    fn a_waiter_holds_the_front_that_it_keeps_only() {
+        let kept = [
+            event(1, 10, true, 0, 8),
+            event(4, 10, true, 4, 8),
+            event(6, 10, false, 0, 8),
+        ];
+        assert!(held(&kept, 10, 0, 4, 2, 3));
+        assert!(!held(&kept, 10, 4, 8, 2, 3));
+        assert!(held(&kept, 10, 4, 8, 5, 5));
+        let given_back = [
+            event(1, 10, true, 0, 8),
+            event(2, 10, false, 0, 4),
+            event(5, 10, true, 0, 8),
+        ];
+        assert!(!held(&given_back, 10, 4, 8, 3, 4));
+    }
+
+    #[test]
+    fn what_was_unlocked_before_is_held_no_more() {
+        let events = [
+            event(1, 10, true, 0, 8),
+            event(2, 30, false, 0, 8),
+            event(3, 30, true, 16, 24),
+            event(9, 10, false, 0, 8),
+        ];
+        assert!(!held(&events, 10, 0, 4, 5, 6));
+        assert!(held(&events[..2], 10, 0, 4, 5, 6));
+    }
+}
