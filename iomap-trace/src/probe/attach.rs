@@ -4,7 +4,7 @@ use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 
 use super::choice::Plan;
-use super::hooks::{Attach, Hook, Kind, Part, Way};
+use super::hook::{Attach, Hook, Kind, Part, Way};
 use super::settings::Resolved;
 use super::trial::root_cause;
 use crate::event::{HookReport, HookState, Rejected};

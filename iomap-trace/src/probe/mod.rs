@@ -4,6 +4,7 @@ mod attach;
 mod choice;
 mod counters;
 mod filters;
+mod hook;
 mod hooks;
 mod object;
 mod settings;

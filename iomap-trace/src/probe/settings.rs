@@ -3,7 +3,7 @@
 use iomap_trace_ebpf::{FIELDS, LAYOUT_LEN, MISSING, Settings};
 
 use super::choice::Plan;
-use super::hooks::Want;
+use super::hook::Want;
 use super::tracer::Options;
 use crate::kernel::Kernel;
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use super::attach::{load_and_attach, unload};
-use super::hooks::{Attach, Kind};
+use super::hook::{Attach, Kind};
 
 /// How often the misses are looked at.
 const EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,79 @@
+//! A hook, the ways to see it, and the probes of each.
+
+use super::choice::Plan;
+
+/// Kind of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Fentry,
+    Fexit,
+    Kprobe,
+    Kretprobe,
+    RawTp,
+}
+
+impl Kind {
+    /// Name as in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
+            Self::Kprobe => "kprobe",
+            Self::Kretprobe => "kretprobe",
+            Self::RawTp => "raw_tp",
+        }
+    }
+}
+
+/// A program and where it goes: a tracepoint, or a function, by its name without the suffixes that
+/// the compiler gives to clones.
+#[derive(Clone, Copy, Debug)]
+pub struct Attach {
+    pub kind: Kind,
+    pub program: &'static str,
+    pub target: &'static str,
+}
+
+/// Several ways to see one thing: the first of which every program attaches is taken.
+#[derive(Debug)]
+pub struct Part {
+    pub choices: &'static [&'static [Attach]],
+    /// The hook works without it.
+    pub optional: bool,
+}
+
+/// What shows a hook in some plans.
+#[derive(Debug)]
+pub struct Way {
+    pub plans: &'static [Plan],
+    pub parts: &'static [Part],
+    /// Layout slots without which the programs see nothing.
+    pub needs: &'static [&'static str],
+    /// Constants without which they see nothing.
+    pub wants: &'static [Want],
+    /// What it cannot tell.
+    pub limit: Option<&'static str>,
+}
+
+/// A hook.
+#[derive(Debug)]
+pub struct Hook {
+    pub name: &'static str,
+    /// Best first; those of the run's plan are tried.
+    pub ways: &'static [Way],
+    /// Only where this filesystem is present.
+    pub filesystem: Option<&'static str>,
+    /// Why there is none, where no way fits the plan.
+    pub without: &'static str,
+}
+
+/// A constant of the kernel that a hook wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// `EXTENT_LOCKED` and `IO_TREE_INODE_IO`, and what the tree's inode is.
+    ExtentBits,
+    /// The address of `finish_ordered_fn`.
+    FinishOrdered,
+    /// The type of `btrfs_ordered_extent.inode`.
+    OrderedInode,
+}
