@@ -45,9 +45,13 @@ pub struct Args {
     /// Start of that range; what is before it stays a hole
     #[arg(long, value_name = "BYTES", default_value = "0", value_parser = bytes)]
     offset: u64,
-    /// Bytes per write
-    #[arg(long, value_name = "BYTES", default_value = "16K", value_parser = bytes)]
-    block: u64,
+    /// Bytes per write [default: 64K for buffered, 16K otherwise]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    block: Option<u64>,
+    /// Bytes per buffered write [default: a quarter of --block for buffered,
+    /// --block otherwise]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    dirty_block: Option<u64>,
     /// Threads that write with O_DIRECT [default: 6 for lockers, 2 otherwise]
     #[arg(long, value_name = "N")]
     direct_threads: Option<u32>,
@@ -75,6 +79,7 @@ pub struct Args {
 impl Args {
     fn options(&self) -> Options {
         let defaults = Options::new(self.mode, &self.dir);
+        let block = self.block.unwrap_or(defaults.block);
         Options {
             name: self.name.clone().unwrap_or(defaults.name),
             duration: self.seconds,
@@ -82,7 +87,10 @@ impl Args {
             control: self.control,
             file_size: self.file_size.unwrap_or(defaults.file_size),
             offset: self.offset,
-            block: self.block,
+            block,
+            dirty_block: self
+                .dirty_block
+                .unwrap_or_else(|| self.mode.dirty_block(block)),
             direct_threads: self.direct_threads.unwrap_or(defaults.direct_threads),
             dirty_threads: self.dirty_threads.unwrap_or(defaults.dirty_threads),
             depth: self.depth,
@@ -171,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_library() {
-        for mode in [Mode::Mmap, Mode::Aio] {
+        for mode in [Mode::Mmap, Mode::Buffered, Mode::Aio, Mode::Lockers] {
             let parsed = parse(&[mode.name(), "--dir", "/d"]).unwrap();
             let library = Options::new(mode, "/d");
             assert_eq!(format!("{parsed:?}"), format!("{library:?}"));
@@ -205,6 +213,21 @@ mod tests {
             assert!(parse(&["aio", "--dir", "/d", bad[0], bad[1]]).is_err());
         }
         assert!(parse(&["aio"]).is_err());
+        let options = parse(&["buffered", "--dir", "/d", "--block", "4K"]).unwrap();
+        assert_eq!((options.block, options.dirty_block), (4096, 1024));
+    }
+
+    #[test]
+    fn lockers_can_be_chosen() {
+        let options = parse(&["lockers", "--dir", "/d", "--only", "fiemap,direct-read"]).unwrap();
+        assert_eq!(options.lockers, [Locker::Fiemap, Locker::DirectRead]);
+        assert_eq!(options.fsync_every, None);
+        options.validate().unwrap();
+        let options = parse(&["lockers", "--dir", "/d", "--only", "fsync"]).unwrap();
+        assert!(options.fsync_every.is_some());
+        let options = parse(&["mmap", "--dir", "/d", "--only", "seek"]).unwrap();
+        assert!(options.validate().is_err());
+        assert!(parse(&["lockers", "--dir", "/d", "--only", "sleep"]).is_err());
         assert!(parse(&["nonsense", "--dir", "/d"]).is_err());
     }
 }

@@ -27,7 +27,8 @@ pub(super) struct WorkFile {
     pub(super) sync: File,
     /// What a test needs to recognise it.
     pub(super) info: FileInfo,
-    nocow: bool,
+    /// On btrfs, and without checksums and copy-on-write.
+    pub(super) nocow: bool,
     entry: Entry,
 }
 

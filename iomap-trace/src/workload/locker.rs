@@ -23,6 +23,9 @@ use super::tally::{Role, Tally};
 
 /// One FIEMAP in so many writes dirty pages back first; `filefrag` does so only when told to.
 const SYNC_EVERY: u64 = 8;
+/// How often [`share`] clones: often enough that few blocks are not shared, seldom enough that the
+/// writers, whom a clone keeps out, come to write.
+const SHARE_EVERY: Duration = Duration::from_millis(200);
 
 /// Who else takes the extent lock in a lockers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
@@ -107,24 +110,45 @@ type Operation<'a> = Box<dyn FnMut(&mut Rng) -> io::Result<usize> + 'a>;
 
 /// Takes the lock in `locker`'s way until the run is over. Where the filesystem has no such
 /// operation the tally says so.
-pub(super) fn run(mut job: Job<'_>, locker: Locker, file: &WorkFile) -> Result<Tally> {
-    let mut operation = match operation(locker, file, job.range) {
-        Err(error) if is_unsupported(&error) => Box::new(|_: &mut Rng| Err(unsupported())),
-        made => {
-            made.with_context(|| format!("cannot prepare a {} thread", locker.role().name()))?
-        }
-    };
+pub(super) fn run(job: Job<'_>, locker: Locker, file: &WorkFile) -> Result<Tally> {
+    let operation = operation(locker, file, job.range);
     let want = match locker {
         Locker::Read | Locker::DirectRead => job.range.block as usize,
         _ => 0,
     };
-    let mut tally = Tally::new(locker.role());
+    repeat(job, locker.role(), locker.pause(), want, operation)
+}
+
+/// Clones the whole file again and again until the run is over: btrfs then writes even a NOCOW file
+/// elsewhere, block by block until none is shared, and must lock the range when such a write ends.
+pub(super) fn share(job: Job<'_>, file: &WorkFile) -> Result<Tally> {
+    let range = job.range;
+    let operation = file
+        .second()
+        .and_then(|second| Cloner::new(file.buffered(), second, range))
+        .map(|cloner| Box::new(move |_: &mut Rng| cloner.clone_all()) as Operation<'_>);
+    repeat(job, Role::Cloner, SHARE_EVERY, 0, operation)
+}
+
+/// Calls `operation`, of which `want` bytes are asked each time, with pauses.
+fn repeat(
+    mut job: Job<'_>,
+    role: Role,
+    pause: Duration,
+    want: usize,
+    operation: io::Result<Operation<'_>>,
+) -> Result<Tally> {
+    let mut operation = match operation {
+        Err(error) if is_unsupported(&error) => Box::new(|_: &mut Rng| Err(unsupported())),
+        made => made.with_context(|| format!("cannot prepare a {} thread", role.name()))?,
+    };
+    let mut tally = Tally::new(role);
     while job.running() && !tally.unsupported {
         match operation(&mut job.rng) {
             Err(error) if is_unsupported(&error) => tally.unsupported = true,
             result => tally.count(result, want),
         }
-        thread::sleep(locker.pause());
+        thread::sleep(pause);
     }
     // The end of any thread is the end of the run.
     while job.running() {

@@ -80,6 +80,7 @@ pub fn run(
         control: options.control,
         file: file.info.clone(),
         range: options.range(),
+        dirty_block: options.dirty_block,
         pid: std::process::id(),
         threads,
         fsync: syncer.counts.clone(),

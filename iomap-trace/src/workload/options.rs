@@ -59,6 +59,24 @@ impl Mode {
         }
     }
 
+    /// Bytes per write unless told otherwise.
+    const fn block(self) -> u64 {
+        match self {
+            Self::Buffered => 64 << 10,
+            Self::Mmap | Self::Aio | Self::Uring | Self::Lockers => 16 << 10,
+        }
+    }
+
+    /// Bytes per buffered write unless told otherwise, for writes of `block` bytes. A direct write
+    /// over several small ones flushes several pieces, and while it looks at the first the kernel
+    /// still has to finish the others: that, far more than one large piece, makes it fail.
+    pub const fn dirty_block(self, block: u64) -> u64 {
+        match self {
+            Self::Buffered if block.is_multiple_of(4 * 512) => block / 4,
+            _ => block,
+        }
+    }
+
     /// Threads that write with O_DIRECT unless told otherwise. A lock that is held makes each of
     /// them fail once.
     const fn direct_threads(self) -> u32 {
@@ -105,6 +123,8 @@ pub struct Options {
     pub offset: u64,
     /// Bytes per write.
     pub block: u64,
+    /// Bytes per buffered write; `block` is a multiple of it.
+    pub dirty_block: u64,
     /// Number of threads that write with O_DIRECT.
     pub direct_threads: u32,
     /// Number of threads that dirty the page cache.
@@ -133,7 +153,8 @@ impl Options {
             control: false,
             file_size: mode.file_size(),
             offset: 0,
-            block: 16 << 10,
+            block: mode.block(),
+            dirty_block: mode.dirty_block(mode.block()),
             direct_threads: mode.direct_threads(),
             dirty_threads: mode.dirty_threads(),
             depth: 8,
@@ -156,6 +177,11 @@ impl Options {
             "--name must not contain a NUL byte"
         } else if self.block == 0 || !self.block.is_multiple_of(512) || self.block > MAX_BLOCK {
             "--block must be a multiple of 512 bytes, at most 64M"
+        } else if self.dirty_block == 0
+            || !self.dirty_block.is_multiple_of(512)
+            || !self.block.is_multiple_of(self.dirty_block)
+        {
+            "--dirty-block must be a multiple of 512 bytes, and --block a multiple of it"
         } else if !self.file_size.is_multiple_of(self.block) || self.file_size < 2 * self.block {
             "--file-size must be a multiple of --block and hold at least two blocks"
         } else if !self.offset.is_multiple_of(OFFSET_STEP)
@@ -211,12 +237,16 @@ impl Options {
         }
     }
 
-    /// The ranges of the direct writers and of the dirtying threads: the same one, or the two
+    /// The ranges of the direct writers and of all other threads: the same one, or the two
     /// halves under [`Options::control`].
     pub(super) fn ranges(&self) -> (Range, Range) {
         let whole = self.range();
+        let dirty = Range {
+            block: self.dirty_block,
+            ..whole
+        };
         if !self.control {
-            return (whole, whole);
+            return (whole, dirty);
         }
         let first = self.control_blocks() * whole.block;
         let direct = Range {
@@ -226,7 +256,7 @@ impl Options {
         let dirty = Range {
             pos: whole.pos + first,
             len: whole.len - first,
-            ..whole
+            ..dirty
         };
         (direct, dirty)
     }
@@ -275,7 +305,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_a_usage_error() {
-        let changes: [fn(&mut Options); 12] = [
+        let changes: [fn(&mut Options); 14] = [
             |o| o.name = "".into(),
             |o| o.name = "..".into(),
             |o| o.name = "a/b".into(),
@@ -288,6 +318,8 @@ mod tests {
             |o| o.direct_threads = 0,
             |o| o.depth = 0,
             |o| o.lockers = vec![Locker::Seek],
+            |o| o.dirty_block = 0,
+            |o| o.dirty_block = 3 * 512,
         ];
         for (i, change) in changes.iter().enumerate() {
             let error = options(change).expect_err(&format!("change {i}"));
@@ -321,6 +353,7 @@ mod tests {
         let mut options = Options::new(Mode::Aio, "/");
         options.control = true;
         options.block = 1536;
+        options.dirty_block = 1536;
         options.file_size = 1536 * 1001;
         options.validate().unwrap();
         assert_eq!(

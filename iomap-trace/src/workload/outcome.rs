@@ -28,6 +28,8 @@ pub struct Outcome {
     pub file: FileInfo,
     /// The working range.
     pub range: Range,
+    /// Bytes per buffered write.
+    pub dirty_block: u64,
     /// Process id.
     pub pid: u32,
     /// What each thread did.
@@ -65,11 +67,15 @@ impl fmt::Display for Outcome {
             "     device {}, inode {}, {kept}",
             self.file.dev, self.file.ino
         )?;
-        writeln!(
+        write!(
             f,
             "     {} bytes at {}, blocks of {}",
             self.range.len, self.range.pos, self.range.block
         )?;
+        if self.dirty_block != self.range.block {
+            write!(f, ", buffered {}", self.dirty_block)?;
+        }
+        writeln!(f)?;
         writeln!(f)?;
         writeln!(
             f,
@@ -182,6 +188,7 @@ mod tests {
                 len: 1 << 23,
                 block: 1 << 14,
             },
+            dirty_block: 1 << 12,
             pid: 42,
             threads: vec![writer],
             fsync: FsyncCounts {

@@ -58,9 +58,7 @@ impl<'a> Cloner<'a> {
         let whole = self.calls.is_multiple_of(RANGES + 1);
         self.calls += 1;
         if whole {
-            // To the end: what FICLONE does when the range begins at 0.
-            self.clone_range(self.range.pos, 0)?;
-            return Ok(self.range.len as usize);
+            return self.clone_all();
         }
         let end = self.range.pos + self.range.len;
         let offset = rng.below(self.range.len / self.step) * self.step;
@@ -68,6 +66,13 @@ impl<'a> Cloner<'a> {
         let len = MAX_LEN.next_multiple_of(self.step).min(end - pos);
         self.clone_range(pos, len)?;
         Ok(len as usize)
+    }
+
+    /// Clones everything from the range's start on. Returns and fails as [`Cloner::clone_some`].
+    pub(super) fn clone_all(&self) -> io::Result<usize> {
+        // To the end: what FICLONE does when the range begins at 0.
+        self.clone_range(self.range.pos, 0)?;
+        Ok(self.range.len as usize)
     }
 
     /// Clones `len` bytes at `pos`, 0 for all to the end.

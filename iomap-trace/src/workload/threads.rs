@@ -76,16 +76,23 @@ pub(super) fn run(
         for (role, index) in writers.into_iter().zip(0..) {
             handles.push(spawn_writer(scope, options, file, role, index, &halt)?);
         }
+        let job = |index| Job {
+            index,
+            file: file.buffered(),
+            range: options.ranges().1,
+            rng: Rng::for_thread(options.seed, index),
+            halt: &halt,
+        };
         for (locker, index) in lockers(options).into_iter().zip(first..) {
-            let job = Job {
-                index,
-                file: file.buffered(),
-                range: options.ranges().1,
-                rng: Rng::for_thread(options.seed, index),
-                halt: &halt,
-            };
+            let job = job(index);
             let body = move || locker::run(job, locker, file);
             handles.push(spawn(scope, locker.task_name(), body)?);
+        }
+        // Nothing but its first write would lock the range of a NOCOW file when it ends.
+        if options.mode == Mode::Buffered && file.nocow {
+            let job = job(first);
+            let body = move || locker::share(job, file);
+            handles.push(spawn(scope, Locker::Reflink.task_name(), body)?);
         }
         if let Some(interval) = options.fsync_every.filter(|i| !i.is_zero()) {
             let halt = &halt;
