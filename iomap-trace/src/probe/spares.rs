@@ -1,4 +1,4 @@
-//! Second programs for hot hooks, attached when the first is seen to be missed.
+//! Second programs for hot hooks, attached as soon as any program is seen to be missed.
 //!
 //! Since 7.0 a task can be preempted inside a program on a tracepoint or an fentry; until it goes
 //! on, the kernel skips that program on that CPU (`recursion_misses`). A second program at the same
@@ -93,12 +93,19 @@ impl Spares {
             return;
         }
         self.looked = Some(Instant::now());
+        // Where one is missed, others will be.
+        let any = ebpf
+            .programs()
+            .any(|(name, _)| missed(ebpf, name) > Some(0));
+        if !any {
+            return;
+        }
         for spare in SPARES {
             let known = self.attached.contains_key(spare.program);
             if known || self.refused.contains(&spare.program) {
                 continue;
             }
-            let Some(missed) = missed(ebpf, spare.program).filter(|missed| *missed > 0) else {
+            let Some(missed) = missed(ebpf, spare.program) else {
                 continue;
             };
             if attach(ebpf, &spare.spare) {

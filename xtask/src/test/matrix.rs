@@ -29,7 +29,7 @@ const SCRIPT: &str = include_str!("matrix/guest/run.sh");
 const SECONDS: &str = "10";
 /// A guest needs four minutes on an idle machine, and three times that on a busy one. One that
 /// hangs is told from its silence, much earlier.
-const TIMEOUT: Duration = Duration::from_secs(900);
+const TIMEOUT: Duration = Duration::from_secs(500);
 
 /// Which kernels, and what becomes of the figures.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -149,7 +149,8 @@ impl Guests<'_> {
         told(report, &before)
     }
 
-    /// Boots a kernel; one that crashes, once more.
+    /// Boots a kernel; one that crashes, once more. So with one that does not come to its end: on
+    /// 5.10 FIEMAP, readers and ordered I/O lock each other out for good now and then.
     fn boot(
         &self,
         kernel: &Kernel,
@@ -157,11 +158,13 @@ impl Guests<'_> {
         before: &mut String,
     ) -> Result<(End, u32, PathBuf)> {
         let booted = self.boot_into(kernel, name, directory(name));
-        let Ok((End::Crashed(how), 0, out)) = &booted else {
-            return booted;
+        let (how, out) = match &booted {
+            Ok((End::Crashed(how), 0, out)) => (format!("crashed: {how}"), out),
+            Ok((End::TimedOut, 0, out)) => ("did not end".to_owned(), out),
+            _ => return booted,
         };
-        *before = format!("the first boot crashed: {how}; see {}", out.display());
-        eprintln!("vm: {name}: the kernel crashed ({how}): booting it again, once");
+        *before = format!("the first boot {how}; see {}", out.display());
+        eprintln!("vm: {name}: the first boot {how}: booting it again, once");
         self.boot_into(kernel, name, directory(&format!("{name}-again")))
     }
 
@@ -259,7 +262,7 @@ mod tests {
     fn an_end_before_the_end_is_named() {
         let said = |end: End| ended(&end).unwrap_err().to_string();
         assert!(ended(&End::Exited(0)).is_ok());
-        assert_eq!(said(End::TimedOut), "time-out: still running after 900 s");
+        assert_eq!(said(End::TimedOut), "time-out: still running after 500 s");
         assert_eq!(
             said(End::Crashed("Oops: 1".into())),
             "the kernel crashed: Oops: 1"
@@ -275,7 +278,7 @@ mod tests {
         );
         assert_eq!(
             failed.0,
-            Outcome::Failed("time-out: still running after 900 s (the first boot hung)".to_owned())
+            Outcome::Failed("time-out: still running after 500 s (the first boot hung)".to_owned())
         );
     }
 }

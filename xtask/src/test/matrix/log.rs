@@ -235,6 +235,15 @@ pub struct Log {
 }
 
 impl Log {
+    /// Events of extent locks that no program saw, because it was preempted on that CPU (7.x).
+    pub fn missed_locks(&self) -> u64 {
+        let losses = self.end.iter().flat_map(|end| &end.losses);
+        losses
+            .filter(|(name, _)| name.starts_with("extent_") && name.ends_with(".missed"))
+            .map(|(_, missed)| missed)
+            .sum()
+    }
+
     /// Has `program` report the log in `file`.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub fn join(events: &[Seen], run: &Run, log: &Log) -> Joined {
             let named = case.verdict.holders.iter();
             let named: Vec<_> = named.filter_map(|id| log.holders.get(id)).collect();
             let is_named = |lock: &&Lock| named.iter().any(|h| same(h, lock));
-            let own = |h: &&Holder| held_by_own_events(events, run.ino, h, refusal, log);
+            let own = |h: &&Holder| held_by_own_events(events, run.ino, h, refusal, case, log);
             if !holders.iter().any(is_named) && !named.iter().any(own) {
                 let (lock, cause) = (holders[0], &case.verdict.cause);
                 joined.unnamed.push(format!(
@@ -93,10 +93,10 @@ fn by_own_events(
         let works = works.get(&holder.tid).map_or(&[][..], Vec::as_slice);
         Some(holder.tid) == party
             && refusals.any(|refusal| {
-                let moment = (refusal.entered_ns.unwrap_or(refusal.ts_ns), refusal.ts_ns);
+                let moment = moment(case, refusal);
                 let at_work = works.iter().any(|work| meet(moment, *work));
                 (holder.kind != "ordered-io" || at_work)
-                    && held_by_own_events(events, ino, holder, refusal, log)
+                    && held_by_own_events(events, ino, holder, refusal, case, log)
             })
     })
 }
@@ -106,15 +106,17 @@ fn held_by_own_events(
     ino: u64,
     holder: &Holder,
     refusal: &Refusal,
+    case: &Case,
     log: &Log,
 ) -> bool {
     let (start, end) = extent(refusal, log.start.page_size);
     let wanted = Range { ino, start, end };
-    let (Some(entered_ns), Some(locked_ns)) = (refusal.entered_ns, holder.locked_ns) else {
+    let Some(locked_ns) = holder.locked_ns else {
         return false;
     };
+    let (entered_ns, refused_ns) = moment(case, refusal);
     let tried = locked_ns.saturating_sub(LATE_NS)..=locked_ns + SKEW_NS;
-    let refused = (entered_ns.saturating_sub(SKEW_NS), refusal.ts_ns + SKEW_NS);
+    let refused = (entered_ns.saturating_sub(SKEW_NS), refused_ns + SKEW_NS);
     own::can_have_held(events, holder.tid, tried, wanted, refused)
 }
 
@@ -225,17 +227,20 @@ fn meet(a: Interval, b: Interval) -> bool {
     a.0 <= b.1.saturating_add(SKEW_NS) && b.0 <= a.1.saturating_add(SKEW_NS)
 }
 
-/// Between which instants the folios in the holder's range were refused.
-fn moments(case: &Case, holder: &Holder, page: u64) -> Vec<Interval> {
+/// Between which instants a folio was refused.
+fn moment(case: &Case, refusal: &Refusal) -> Interval {
     let failure = &case.failure;
     let begin = failure.ts_ns.saturating_sub(failure.duration_ns);
+    (refusal.entered_ns.unwrap_or(begin), refusal.ts_ns)
+}
+
+/// Between which instants the folios in the holder's range were refused.
+fn moments(case: &Case, holder: &Holder, page: u64) -> Vec<Interval> {
     let folios = case.refusals.iter().filter(|refusal| {
         let (start, end) = extent(refusal, page);
         start < holder.pos + holder.len && holder.pos < end
     });
-    folios
-        .map(|refusal| (refusal.entered_ns.unwrap_or(begin), refusal.ts_ns))
-        .collect()
+    folios.map(|refusal| moment(case, refusal)).collect()
 }
 
 /// When each worker was busy with ordered extents.

@@ -86,7 +86,26 @@ impl Tree {
 
     fn unlock(&mut self, ts_ns: u64, tid: u32, range: Range) {
         let waited = self.waiting.get(&tid).copied();
-        for mut lock in self.cut(range, |_| true) {
+        let cut = self.cut(range, |_| true);
+        if let Some((since_ns, wanted)) = waited
+            && cut.is_empty()
+            && wanted.start < range.end
+            && range.start < wanted.end
+        {
+            // Whoever was in the way was gone when he came to lock: he did not have to wait.
+            self.waiting.remove(&tid);
+            let place = self.over.len();
+            self.unlocking.entry(tid).or_default().push(place);
+            self.over.push(Lock {
+                tid,
+                start: wanted.start.max(range.start),
+                end: wanted.end.min(range.end),
+                since_ns,
+                until_ns: ts_ns,
+                gone_ns: u64::MAX,
+            });
+        }
+        for mut lock in cut {
             // One who waits sleeps until he tries again. If he unlocks instead, he had it, and was
             // faster than the other one, whose event came first. That one gets it now, or will try
             // again.
