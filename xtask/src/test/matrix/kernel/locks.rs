@@ -151,17 +151,8 @@ fn overlap(lock: &Lock, range: Range) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event;
     use super::*;
-
-    fn event(ts_ns: u64, tid: u32, lock: bool, start: u64, end: u64) -> Seen {
-        let range = Range { ino: 7, start, end };
-        let what = if lock {
-            What::Lock(range)
-        } else {
-            What::Unlock(range)
-        };
-        Seen { ts_ns, tid, what }
-    }
 
     /// Thread, range and interval of each.
     fn told(events: &[Seen]) -> Vec<(u32, u64, u64, u64, u64)> {

@@ -144,6 +144,18 @@ fn lost(stats: &str) -> u64 {
         .sum()
 }
 
+/// An attempt of thread `tid` to lock, or an unlock, in file 7.
+#[cfg(test)]
+fn event(ts_ns: u64, tid: u32, lock: bool, start: u64, end: u64) -> Seen {
+    let range = Range { ino: 7, start, end };
+    let what = if lock {
+        What::Lock(range)
+    } else {
+        What::Unlock(range)
+    };
+    Seen { ts_ns, tid, what }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

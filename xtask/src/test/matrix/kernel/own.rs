@@ -68,17 +68,8 @@ fn unlocked(events: &[Seen], wanted: Range, since: u64, before: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event;
     use super::*;
-
-    fn event(ts_ns: u64, tid: u32, lock: bool, start: u64, end: u64) -> Seen {
-        let range = Range { ino: 7, start, end };
-        let what = if lock {
-            What::Lock(range)
-        } else {
-            What::Unlock(range)
-        };
-        Seen { ts_ns, tid, what }
-    }
 
     fn held(events: &[Seen], tid: u32, start: u64, end: u64, from: u64, to: u64) -> bool {
         let wanted = Range { ino: 7, start, end };
