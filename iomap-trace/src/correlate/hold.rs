@@ -121,10 +121,19 @@ pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -
     } else {
         case.graced()
     };
-    let why = named(case, best.hold, alone);
-    let why = Why { until, ..why };
     // Of a lock that another task gives up it is not certain who took it.
     let certain = best.hold.holder.unlocked_by.is_none();
+    let doubt = if !certain {
+        "unlocked by another task: the last one that was seen to lock the range is named"
+    } else if alone {
+        "the run ended before every holder of its range could be known"
+    } else {
+        "each of several may have held its range when it was refused"
+    };
+    let why = Why {
+        until,
+        ..named(case, best.hold, doubt)
+    };
     if alone && certain && until <= case.complete_ns {
         why.exact()
     } else {
@@ -147,35 +156,31 @@ fn lingering(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Option<W
                 && entered <= unlocked.saturating_add(UNLOCK_LINGERS_NS)
         })
         .max_by_key(|(unlocked, _, h)| (*unlocked, Reverse(h.id)));
-    let (unlocked, locked, holder) = last?;
+    let (given_up, tried, holder) = last?;
+    let hold = Hold {
+        holder,
+        tried,
+        given_up,
+    };
     Some(Why {
-        party: Some(holder_party(holder, locked, unlocked)),
-        holder: Some(holder.id),
-        own: case.made_by_writer(holder),
-        holds: true,
         until: case.graced(),
-        ..Why::because(
-            cause_of(holder),
+        ..named(
+            case,
+            hold,
             "its unlock had begun shortly before, and may not have ended",
         )
     })
 }
 
-fn named(case: &Case, hold: Hold, alone: bool) -> Why {
+/// Names the one who held it, with a doubt.
+fn named(case: &Case, hold: Hold, doubt: &str) -> Why {
     let holder = hold.holder;
-    let reason = if holder.unlocked_by.is_some() {
-        "unlocked by another task: the last one that was seen to lock the range is named"
-    } else if alone {
-        "the run ended before every holder of its range could be known"
-    } else {
-        "each of several may have held its range when it was refused"
-    };
     Why {
         party: Some(holder_party(holder, hold.tried, hold.given_up)),
         holder: Some(holder.id),
         own: case.made_by_writer(holder),
         holds: true,
-        ..Why::because(cause_of(holder), reason)
+        ..Why::because(cause_of(holder), doubt)
     }
 }
 

@@ -5,6 +5,7 @@
 //! place sees what the first has missed, and changes nothing where it has not.
 
 use aya::{Btf, Ebpf};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
@@ -93,22 +94,25 @@ impl Spares {
             return;
         }
         self.looked = Some(Instant::now());
+        let settled = |spare: &&Spare| {
+            self.attached.contains_key(spare.program) || self.refused.contains(&spare.program)
+        };
+        let open: Vec<_> = SPARES.iter().filter(|spare| !settled(spare)).collect();
         // Where one is missed, others will be.
-        let any = ebpf
-            .programs()
-            .any(|(name, _)| missed(ebpf, name) > Some(0));
-        if !any {
+        let any = |ebpf: &Ebpf| {
+            let mut programs = ebpf.programs();
+            programs.any(|(name, _)| missed(ebpf, name) > Some(0))
+        };
+        if open.is_empty() || !any(ebpf) {
             return;
         }
-        for spare in SPARES {
-            let known = self.attached.contains_key(spare.program);
-            if known || self.refused.contains(&spare.program) {
-                continue;
-            }
+        // Reading the types takes a while: once for all of them.
+        let btf = OnceCell::new();
+        for spare in open {
             let Some(missed) = missed(ebpf, spare.program) else {
                 continue;
             };
-            if attach(ebpf, &spare.spare) {
+            if attach(ebpf, &spare.spare, &btf) {
                 self.attached.insert(spare.program, missed);
             } else {
                 unload(ebpf, spare.spare.program);
@@ -139,13 +143,13 @@ impl Spares {
     }
 }
 
-fn attach(ebpf: &mut Ebpf, attach: &Attach) -> bool {
+fn attach(ebpf: &mut Ebpf, attach: &Attach, btf: &OnceCell<Option<Btf>>) -> bool {
     let btf = match attach.kind {
-        Kind::Fentry | Kind::Fexit => Btf::from_sys_fs().ok(),
+        Kind::Fentry | Kind::Fexit => btf.get_or_init(|| Btf::from_sys_fs().ok()).as_ref(),
         _ => None,
     };
     ebpf.program_mut(attach.program)
-        .is_some_and(|program| load_and_attach(program, attach.target, btf.as_ref()).is_ok())
+        .is_some_and(|program| load_and_attach(program, attach.target, btf).is_ok())
 }
 
 /// Runs that the kernel skipped because the program was running already (`recursion_misses`).

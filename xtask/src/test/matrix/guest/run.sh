@@ -14,7 +14,6 @@ case $series in
 *) locked=2 cow= ;;
 esac
 workloads="buffered lockers mmap"
-iomap-trace repro --help | grep -q '^ *- lockers' || workloads="buffered mmap"
 
 # All that a tracer could leave behind.
 state() {
