@@ -105,7 +105,7 @@ pub fn fentry_release_spare(_ctx: FEntryContext) -> i32 {
 #[fexit]
 pub fn fexit_unmap(ctx: FExitContext) -> i32 {
     if (ctx.arg::<u64>(3) as i32) < 0 {
-        release::refused(&ctx, arg(&ctx, 1), RefusalScratch::Any);
+        release::refused(arg(&ctx, 1), RefusalScratch::Any);
     }
     0
 }
@@ -114,7 +114,7 @@ pub fn fexit_unmap(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn fexit_unmap_spare(ctx: FExitContext) -> i32 {
     if (ctx.arg::<u64>(3) as i32) < 0 {
-        release::refused(&ctx, arg(&ctx, 1), RefusalScratch::Spare);
+        release::refused(arg(&ctx, 1), RefusalScratch::Spare);
     }
     0
 }
@@ -124,7 +124,7 @@ pub fn fexit_unmap_spare(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn fexit_release(ctx: FExitContext) -> i32 {
     if ctx.arg::<u64>(2) as u8 == 0 {
-        release::refused(&ctx, arg(&ctx, 0), RefusalScratch::Any);
+        release::refused(arg(&ctx, 0), RefusalScratch::Any);
     }
     0
 }

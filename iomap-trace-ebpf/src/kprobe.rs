@@ -113,7 +113,7 @@ pub fn kprobe_unmap(ctx: ProbeContext) -> u32 {
 #[kretprobe]
 pub fn kretprobe_unmap(ctx: RetProbeContext) -> u32 {
     if (ctx.ret::<u64>() as i32) < 0 {
-        release::refused(&ctx, release::last_asked(), RefusalScratch::Any);
+        release::refused(release::last_asked(), RefusalScratch::Any);
     }
     0
 }
@@ -123,7 +123,7 @@ pub fn kretprobe_unmap(ctx: RetProbeContext) -> u32 {
 #[kretprobe]
 pub fn kretprobe_release(ctx: RetProbeContext) -> u32 {
     if ctx.ret::<u64>() as u8 == 0 {
-        release::refused(&ctx, release::last_asked(), RefusalScratch::Any);
+        release::refused(release::last_asked(), RefusalScratch::Any);
     }
     0
 }
@@ -140,7 +140,7 @@ pub fn kprobe_btrfs_release(ctx: ProbeContext) -> u32 {
 #[kretprobe]
 pub fn kretprobe_btrfs_release(ctx: RetProbeContext) -> u32 {
     if ctx.ret::<u64>() as u8 == 0 {
-        release::refused(&ctx, release::last_asked(), RefusalScratch::Btrfs);
+        release::refused(release::last_asked(), RefusalScratch::Btrfs);
     }
     0
 }

@@ -1,6 +1,5 @@
 //! Releases of folios inside an invalidation, and those that are refused.
 
-use aya_ebpf::EbpfContext;
 use iomap_trace_ebpf::{
     Counter, FAULT_REFUSALS_CUT, Header, MAX_REFUSALS, RECORD_REFUSAL, RefusalRecord,
 };
@@ -34,7 +33,7 @@ pub fn last_asked() -> u64 {
 
 /// The release of `folio` was refused.
 #[inline(always)]
-pub fn refused<C: EbpfContext>(_ctx: &C, folio: u64, scratch: RefusalScratch) {
+pub fn refused(folio: u64, scratch: RefusalScratch) {
     let left_ns = actor::now();
     let Some(own) = write::own() else {
         return;
