@@ -14,7 +14,7 @@ use super::paths::Paths;
 use super::stack;
 use crate::event::{
     Buffers, Decoded, Dev, Event, Failure, FlagNames, Holder, HolderKind, Outcome, OutcomeKind,
-    Phase, Refusal, Touched,
+    Phase, Refusal, Text, Touched,
 };
 use crate::kernel::{Kernel, filesystems};
 
@@ -139,13 +139,13 @@ impl Converter {
         let begun = record.faults & FAULT_NO_BEGIN == 0;
         let mut flags = fault_names(record.faults);
         if record.ki_flags & IOCB_ATOMIC != 0 {
-            flags.push("atomic".to_owned());
+            flags.push(Text::const_new("atomic"));
         }
         if record.mapping_flags & AS_ERRORS != 0 {
-            flags.push("eio-before".to_owned());
+            flags.push(Text::const_new("eio-before"));
         }
         let found = self.paths.find(writer.tgid, &record.inode);
-        flags.extend(found.flags.iter().map(|flag| (*flag).to_owned()));
+        flags.extend(found.flags.iter().map(|flag| Text::const_new(flag)));
         let frames = &record.stack[..(record.stack_len as usize).min(MAX_STACK)];
         Failure {
             id,
@@ -191,7 +191,7 @@ impl Converter {
         // The `PG_private` bit is not set by every filesystem: the pointer tells.
         folio_flags.retain(|flag| flag != "private");
         if folio.present & FOLIO_PRIVATE != 0 {
-            folio_flags.push("private".to_owned());
+            folio_flags.push(Text::const_new("private"));
         }
         let buffers = (folio.present & FOLIO_BUFFERS != 0).then(|| Buffers {
             state: FlagNames::of(&self.flags.buffer, folio.bh_state),
@@ -281,7 +281,7 @@ fn root(inode: &Identity) -> Option<u64> {
     (inode.root != 0).then_some(inode.root)
 }
 
-fn fault_names(faults: u32) -> Vec<String> {
+fn fault_names(faults: u32) -> Vec<Text> {
     const NAMES: &[(u32, &str)] = &[
         (FAULT_NO_BEGIN, "no-begin"),
         (FAULT_IDENTITY, "identity"),
@@ -296,14 +296,14 @@ fn fault_names(faults: u32) -> Vec<String> {
     NAMES
         .iter()
         .filter(|(bit, _)| faults & bit != 0)
-        .map(|(_, name)| (*name).to_owned())
+        .map(|(_, name)| Text::const_new(name))
         .collect()
 }
 
 /// A zero-padded name.
-fn text(bytes: &[u8]) -> String {
+fn text(bytes: &[u8]) -> Text {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    Text::from_utf8_lossy(&bytes[..end])
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Source {
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn drain(&mut self, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<bool> {
+    pub fn drain(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<bool> {
         for _ in 0..BATCH {
             let Some(item) = self.ring.next() else {
                 return Ok(false);
@@ -72,7 +72,7 @@ impl Source {
                     continue;
                 }
             }
-            events.iter().try_for_each(&mut *sink)?;
+            events.into_iter().try_for_each(&mut *sink)?;
         }
         Ok(true)
     }
@@ -81,7 +81,7 @@ impl Source {
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn tick(&mut self, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
+    pub fn tick(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         let ts_ns = boot_ns();
         for _ in 0..BATCHES {
             if !self.drain(sink)? {
@@ -96,15 +96,15 @@ impl Source {
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         let ts_ns = boot_ns();
         while self.drain(sink)? {}
         self.mark(ts_ns, sink)
     }
 
-    fn mark(&self, ts_ns: u64, sink: &mut dyn FnMut(&Event) -> Result<()>) -> Result<()> {
+    fn mark(&self, ts_ns: u64, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         if ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS {
-            sink(&Event::Mark(Mark { ts_ns }))?;
+            sink(Event::Mark(Mark { ts_ns }))?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Kernel stacks, without the frames of tracing and BPF, whose names are not reliable.
 
+use crate::event::Text;
+
 /// Functions in which a failure is seen, innermost first.
 pub const FAILING: &[&str] = &[
     "invalidate_inode_pages2_range",
@@ -34,12 +36,12 @@ pub fn from(mut stack: Vec<String>, functions: &[&str]) -> Vec<String> {
 }
 
 /// The function that called the lock: in the stack, the one above the last that sets bits.
-pub fn locker(stack: &[String]) -> Option<String> {
+pub fn locker(stack: &[String]) -> Option<Text> {
     let lock = stack
         .iter()
         .rposition(|frame| LOCKING.contains(&name(frame)))?;
     let caller = name(stack.get(lock + 1)?);
-    (!caller.starts_with("0x")).then(|| caller.to_owned())
+    (!caller.starts_with("0x")).then(|| caller.into())
 }
 
 /// The function's name, without offset, module and compiler's suffix.

@@ -92,7 +92,7 @@ impl Live {
     /// # Errors
     /// When the command cannot be started, or output cannot be written.
     pub async fn run(mut self, start: Start, plan: &Plan) -> Result<Stop> {
-        self.sink.take(&Event::Start(Box::new(start)))?;
+        self.sink.take(Event::Start(Box::new(start)))?;
         let mut child = match spawn(plan) {
             Ok(child) => child,
             Err(e) => {
@@ -214,18 +214,18 @@ impl Live {
             cost,
             kernel_printed: self.kernel_log.printed(),
         };
-        self.sink.take(&Event::End(Box::new(end)))?;
+        self.sink.take(Event::End(Box::new(end)))?;
         self.sink.close()
     }
 }
 
 impl Sink {
-    fn take(&mut self, event: &Event) -> Result<()> {
+    fn take(&mut self, event: Event) -> Result<()> {
         if self.full() && !matches!(event, Event::Mark(_) | Event::End(_)) {
             return Ok(());
         }
         if let Some(log) = &mut self.log
-            && let Err(e) = log.append(event)
+            && let Err(e) = log.append(&event)
         {
             self.complain(&e);
         }

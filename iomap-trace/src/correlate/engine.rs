@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use crate::event::{Event, Failure, Holder, Phase, Start};
+use crate::event::{Event, Failure, Holder, Outcome, Phase, Refusal, Start, Touched};
 
 use super::Verdict;
 use super::case::{Case, GRACE_NS, InodeKey, inode_of};
@@ -44,6 +44,15 @@ pub struct Engine {
 /// Deadline, and the order in which they came.
 type Turn = (u64, u64);
 
+/// A record that follows a failure.
+#[derive(Debug)]
+enum Record {
+    Refusal(Refusal),
+    Dirtied(Touched),
+    Cached(Touched),
+    Outcome(Outcome),
+}
+
 /// A post failure that was seen by more than `wb_err`.
 #[derive(Debug)]
 struct Explained {
@@ -68,35 +77,35 @@ impl Engine {
     }
 
     /// Takes one event; verdicts that became certain are appended to `out`.
-    pub fn push(&mut self, event: &Event, out: &mut Vec<Judged>) {
-        let id = match event {
+    pub fn push(&mut self, event: Event, out: &mut Vec<Judged>) {
+        let (id, record) = match event {
             Event::Failure(failure) => {
-                let case = Case::new((**failure).clone());
                 // Of a number that comes again, the first is judged with what there is of it.
-                if let Some(before) = self.gathering.insert(failure.id, case) {
+                let id = failure.id;
+                if let Some(before) = self.gathering.insert(id, Case::new(*failure)) {
                     self.weigh(before, out);
                 }
                 return;
             }
-            Event::Holder(holder) => return self.keep(holder, out),
+            Event::Holder(holder) => return self.keep(*holder, out),
             Event::Mark(mark) => {
                 self.complete_ns = self.complete_ns.max(mark.ts_ns);
                 return self.advance(mark.ts_ns, out);
             }
-            Event::Refusal(record) => record.failure,
-            Event::Dirtied(record) | Event::Cached(record) => record.failure,
-            Event::Outcome(record) => record.failure,
-            Event::Start(_) | Event::End(_) => return,
+            Event::Start(_) | Event::Loss(_) | Event::End(_) => return,
+            Event::Refusal(record) => (record.failure, Record::Refusal(record)),
+            Event::Dirtied(record) => (record.failure, Record::Dirtied(record)),
+            Event::Cached(record) => (record.failure, Record::Cached(record)),
+            Event::Outcome(record) => (record.failure, Record::Outcome(record)),
         };
         let Some(case) = self.gathering.get_mut(&id) else {
             return;
         };
-        match event {
-            Event::Refusal(record) => case.refusals.push(record.clone()),
-            Event::Dirtied(record) => case.dirtied.push(record.clone()),
-            Event::Cached(record) => case.cached.push(record.clone()),
-            Event::Outcome(record) => case.outcome = Some(record.clone()),
-            _ => {}
+        match record {
+            Record::Refusal(record) => case.refusals.push(record),
+            Record::Dirtied(record) => case.dirtied.push(record),
+            Record::Cached(record) => case.cached.push(record),
+            Record::Outcome(record) => case.outcome = Some(record),
         }
         if case.whole()
             && let Some(case) = self.gathering.remove(&id)
@@ -111,8 +120,8 @@ impl Engine {
     }
 
     /// Offers a holder to the failures that wait, and keeps it for those to come.
-    fn keep(&mut self, holder: &Holder, out: &mut Vec<Judged>) {
-        let inode = inode_of(holder);
+    fn keep(&mut self, holder: Holder, out: &mut Vec<Judged>) {
+        let inode = inode_of(&holder);
         let turns: Vec<Turn> = self
             .waiting_of
             .get(&inode)
@@ -124,7 +133,7 @@ impl Engine {
             let Some(case) = self.waiting.get_mut(&turn) else {
                 continue;
             };
-            if !case.offer(holder, self.judge.page_size()) {
+            if !case.offer(&holder, self.judge.page_size()) {
                 continue;
             }
             let until = self.judge.until(case);
@@ -138,7 +147,7 @@ impl Engine {
         if held.len() == KEEP_HOLDERS {
             held.pop_front();
         }
-        held.push_back(holder.clone());
+        held.push_back(holder);
     }
 
     /// Decides at once what nothing later can change.

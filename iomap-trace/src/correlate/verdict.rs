@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{How, OutcomeKind};
+use crate::event::{How, OutcomeKind, Text};
 
 /// Why the folio could not be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub struct Party {
     /// Thread.
     pub tid: u32,
     /// Command name.
-    pub comm: String,
+    pub comm: Text,
     /// What it did: `dirtied`, `cached`, `completed ordered I/O`, or the function that locked.
     pub did: String,
     /// Through what, for a party that touched the page cache.

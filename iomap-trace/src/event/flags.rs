@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::Text;
+
 /// Bit numbers to names, read from the kernel's type information.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlagNames {
@@ -15,11 +17,11 @@ pub struct FlagNames {
 
 impl FlagNames {
     /// Names of the bits set in `word` that `names` knows, lowest first.
-    pub fn of(names: &BTreeMap<u32, String>, word: u64) -> Vec<String> {
+    pub fn of(names: &BTreeMap<u32, String>, word: u64) -> Vec<Text> {
         names
             .iter()
             .filter(|(bit, _)| **bit < 64 && word >> **bit & 1 == 1)
-            .map(|(_, name)| name.clone())
+            .map(|(_, name)| name.into())
             .collect()
     }
 }

@@ -17,9 +17,12 @@ pub use start::{
     Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, ProgramReport, Rejected, Start,
 };
 pub use types::{
-    Buffers, Event, Failure, Holder, HolderKind, How, Mark, Outcome, OutcomeKind, Phase, Refusal,
-    Touched, Worker,
+    Buffers, Event, Failure, Holder, HolderKind, How, Loss, Mark, Outcome, OutcomeKind, Phase,
+    Refusal, Touched, Worker,
 };
 
 /// Version of the event log's schema.
 pub const SCHEMA: u32 = 1;
+
+/// A text that is mostly short: a command name, a flag. Up to 24 bytes need no allocation.
+pub type Text = compact_str::CompactString;

@@ -20,6 +20,14 @@ fn word() -> impl Strategy<Value = String> {
     "[a-z][a-z0-9_.+-]{0,11}"
 }
 
+fn short() -> impl Strategy<Value = Text> {
+    word().prop_map(Text::from)
+}
+
+fn shorts() -> impl Strategy<Value = Vec<Text>> {
+    vec(short(), 0..3)
+}
+
 fn words() -> impl Strategy<Value = Vec<String>> {
     vec(word(), 0..3)
 }
@@ -61,15 +69,15 @@ fn worker() -> impl Strategy<Value = Option<Worker>> {
 }
 
 prop_compose! {
-    fn file()(dev in dev(), ino: u64, root: Option<u64>, fs in word(), path in option::of(name()))
-        -> (Dev, u64, Option<u64>, String, Option<String>) {
+    fn file()(dev in dev(), ino: u64, root: Option<u64>, fs in short(), path in option::of(name()))
+        -> (Dev, u64, Option<u64>, Text, Option<String>) {
         (dev, ino, root, fs, path)
     }
 }
 
 prop_compose! {
-    fn task()(pid: u32, tid: u32, comm in name()) -> (u32, u32, String) {
-        (pid, tid, comm)
+    fn task()(pid: u32, tid: u32, comm in name()) -> (u32, u32, Text) {
+        (pid, tid, comm.into())
     }
 }
 
@@ -86,7 +94,7 @@ prop_compose! {
         errno: Option<i32>,
         (wb_err_begin, wb_err_now, wb_error_ns) in any::<(u32, u32, Option<u64>)>(),
         (refusals, dirtied, cached) in any::<(u32, u32, u32)>(),
-        (flags, stack) in (words(), words()),
+        (flags, stack) in (shorts(), words()),
     ) -> Failure {
         Failure {
             id, ts_ns, duration_ns, phase, pid, tid, comm, worker, completed_by, cgroup, dev, ino,
@@ -104,8 +112,8 @@ prop_compose! {
         entered_ns: Option<u64>,
         index: u64,
         pages: u32,
-        folio_flags in words(),
-        buffers in option::of((words(), any::<u32>()).prop_map(|(state, busy)| Buffers { state, busy })),
+        folio_flags in shorts(),
+        buffers in option::of((shorts(), any::<u32>()).prop_map(|(state, busy)| Buffers { state, busy })),
     ) -> Refusal {
         Refusal { failure, ts_ns, entered_ns, index, pages, folio_flags, buffers }
     }
@@ -132,8 +140,8 @@ prop_compose! {
         (start_ns, locked_ns, unlocked_ns, end_ns) in any::<(u64, Option<u64>, Option<u64>, u64)>(),
         (pid, tid, comm) in task(),
         (unlocked_by, created_ns, created_by) in any::<(Option<u32>, Option<u64>, Option<u32>)>(),
-        function in option::of(word()),
-        (ordered_flags, stack) in (words(), words()),
+        function in option::of(short()),
+        (ordered_flags, stack) in (shorts(), words()),
     ) -> Holder {
         Holder {
             id, kind, dev, ino, root, pos, len, start_ns, locked_ns, unlocked_ns, end_ns, pid, tid,
@@ -226,6 +234,16 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    /// Any loss.
+    pub(crate) fn loss()(
+        (hook, counter) in (short(), short()),
+        (count, since_ns, ts_ns) in any::<(u64, u64, u64)>(),
+    ) -> Loss {
+        Loss { hook, counter, count, since_ns, ts_ns }
+    }
+}
+
 /// Any record.
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     let outcome =
@@ -244,6 +262,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         touched().prop_map(Event::Cached),
         outcome.prop_map(Event::Outcome),
         holder().prop_map(|holder| Event::Holder(Box::new(holder))),
+        loss().prop_map(Event::Loss),
         any::<u64>().prop_map(|ts_ns| Event::Mark(Mark { ts_ns })),
         end().prop_map(|end| Event::End(Box::new(end))),
     ]

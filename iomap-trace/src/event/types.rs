@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Text;
 use super::dev::Dev;
 use super::start::{End, Start};
 
@@ -24,6 +25,8 @@ pub enum Event {
     Outcome(Outcome),
     /// Who held a file range, and when.
     Holder(Box<Holder>),
+    /// Evidence that was lost.
+    Loss(Loss),
     /// Every record of an earlier time has been seen, as far as one can know.
     Mark(Mark),
     /// Last record.
@@ -68,7 +71,7 @@ pub struct Failure {
     /// Thread of the writer.
     pub tid: u32,
     /// Command name of the writer.
-    pub comm: String,
+    pub comm: Text,
     /// What kind of worker the writer was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<Worker>,
@@ -85,7 +88,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<u64>,
     /// Filesystem type.
-    pub fs: String,
+    pub fs: Text,
     /// Path, when one could be found. Bytes that are not UTF-8 are written `\xHH`, and then a
     /// backslash `\\`, with `path-escaped` among the flags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,7 +118,7 @@ pub struct Failure {
     /// What could not be read, and what was special: `no-begin`, `identity`, `root`, `walk`,
     /// `walk-cut`, `wb-err`, `folio`, `atomic`, `eio-before`, `path-escaped`, `unlinked`,
     /// `return-unseen` (the plan sees results, but not this one), `refusals-cut`.
-    pub flags: Vec<String>,
+    pub flags: Vec<Text>,
     /// Kernel stack, innermost first, `function+0xoffset`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stack: Vec<String>,
@@ -125,7 +128,7 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buffers {
     /// Names of the state bits that any of them had.
-    pub state: Vec<String>,
+    pub state: Vec<Text>,
     /// How many had a reference.
     pub busy: u32,
 }
@@ -146,7 +149,7 @@ pub struct Refusal {
     /// Number of pages.
     pub pages: u32,
     /// Names of the folio's flags; `private` says that it had private data.
-    pub folio_flags: Vec<String>,
+    pub folio_flags: Vec<Text>,
     /// Buffer heads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buffers: Option<Buffers>,
@@ -184,7 +187,7 @@ pub struct Touched {
     /// Thread.
     pub tid: u32,
     /// Command name.
-    pub comm: String,
+    pub comm: Text,
     /// How.
     pub how: How,
 }
@@ -232,7 +235,7 @@ pub struct Holder {
     /// Thread.
     pub tid: u32,
     /// Command name.
-    pub comm: String,
+    pub comm: Text,
     /// Thread that gave the lock up, where it is not the one that took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unlocked_by: Option<u32>,
@@ -244,10 +247,10 @@ pub struct Holder {
     pub created_by: Option<u32>,
     /// Kernel function that took the lock, if its caller could be named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub function: Option<String>,
+    pub function: Option<Text>,
     /// `btrfs_ordered_extent.flags`, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ordered_flags: Vec<String>,
+    pub ordered_flags: Vec<Text>,
     /// Return addresses above the lock, innermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stack: Vec<String>,
@@ -283,5 +286,21 @@ pub struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Nanoseconds since boot.
+    pub ts_ns: u64,
+}
+
+/// Evidence of a hook that was lost between two moments. It precedes the first [`Mark`] at or after
+/// [`Loss::ts_ns`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// Hook, as in [`super::HookReport::hook`].
+    pub hook: Text,
+    /// What was lost, by the name that it has among [`super::End::losses`].
+    pub counter: Text,
+    /// How often; an upper bound where a second program may have seen it.
+    pub count: u64,
+    /// Not before this moment, nanoseconds since boot.
+    pub since_ns: u64,
+    /// Not after this one.
     pub ts_ns: u64,
 }

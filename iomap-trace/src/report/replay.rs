@@ -40,7 +40,7 @@ fn replay_one(
     status: &mut dyn Write,
 ) -> Result<()> {
     for event in reader.by_ref() {
-        session.event(&event?, out).context(CANNOT_WRITE)?;
+        session.event(event?, out).context(CANNOT_WRITE)?;
     }
     session.end_run(out).context(CANNOT_WRITE)?;
     // Nothing can be done about a standard error that is closed.

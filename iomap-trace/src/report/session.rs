@@ -60,23 +60,24 @@ impl Session {
     ///
     /// # Errors
     /// When `out` cannot be written.
-    pub fn event(&mut self, event: &Event, out: &mut dyn Write) -> Result<()> {
-        if let Event::Start(start) = event {
+    pub fn event(&mut self, event: Event, out: &mut dyn Write) -> Result<()> {
+        if let Event::Start(start) = &event {
             self.end_run(out)?;
             self.summary.start(start);
             self.table.set_clock(start.clock);
             self.engine = Some(Engine::new(start));
         }
         if self.format == Format::Json {
-            json::line(out, event)?;
+            json::line(out, &event)?;
         }
         // What a log holds between the end of a run and the start of another belongs to none.
         if let Some(engine) = &mut self.engine {
-            engine.push(event, &mut self.judged);
-            self.write_judged(out)?;
             if let Event::End(end) = event {
                 self.end_run(out)?;
-                self.summary.end(end);
+                self.summary.end(&end);
+            } else {
+                engine.push(event, &mut self.judged);
+                self.write_judged(out)?;
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use std::collections::BTreeMap;
 
-use crate::event::{Dev, Phase};
+use crate::event::{Dev, Phase, Text};
 
 /// Keys that are counted apart; all further ones are counted together.
 const KEYS: usize = 4096;
@@ -51,11 +51,11 @@ pub struct FileId {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Pair {
     /// Command name of the writer.
-    pub comm: String,
+    pub comm: Text,
     /// Process of the writer.
     pub pid: u32,
     /// Command name of the other party.
-    pub party_comm: String,
+    pub party_comm: Text,
     /// Process of the other party.
     pub party_pid: u32,
     /// What it did.

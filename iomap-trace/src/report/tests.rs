@@ -425,7 +425,7 @@ fn live_and_replayed(events: &[Event], format: Format, compressed: bool) -> (Vec
     let mut live = Vec::new();
     for event in events {
         writer.append(event).unwrap();
-        session.event(event, &mut live).unwrap();
+        session.event(event.clone(), &mut live).unwrap();
     }
     session.finish(&mut live).unwrap();
     writer.finish().unwrap();
@@ -446,7 +446,7 @@ fn few_ids(mut event: Event) -> Event {
         Event::Dirtied(record) | Event::Cached(record) => record.failure %= 4,
         Event::Outcome(record) => record.failure %= 4,
         Event::Mark(mark) => mark.ts_ns %= 1 << 40,
-        Event::Start(_) | Event::Holder(_) | Event::End(_) => {}
+        Event::Start(_) | Event::Holder(_) | Event::Loss(_) | Event::End(_) => {}
     }
     event
 }

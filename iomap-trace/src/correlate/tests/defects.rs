@@ -33,7 +33,7 @@ fn verdicts(events: &[Event]) -> Vec<Verdict> {
     let mut engine = Engine::new(&start(false));
     let mut out = Vec::new();
     for event in events {
-        engine.push(event, &mut out);
+        engine.push(event.clone(), &mut out);
     }
     engine.finish(&mut out);
     out.into_iter().map(|judged| judged.verdict).collect()
@@ -158,10 +158,10 @@ fn a_failure_whose_records_were_lost_is_judged_by_a_mark() {
     let mut engine = Engine::new(&start(false));
     let mut out = Vec::new();
     engine.push(
-        &Event::Failure(Box::new(failure(Phase::Pre, "ext4"))),
+        Event::Failure(Box::new(failure(Phase::Pre, "ext4"))),
         &mut out,
     );
-    engine.push(&Event::Mark(Mark { ts_ns: u64::MAX }), &mut out);
+    engine.push(Event::Mark(Mark { ts_ns: u64::MAX }), &mut out);
     assert_eq!(out.len(), 1);
 }
 

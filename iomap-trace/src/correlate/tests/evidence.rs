@@ -116,7 +116,7 @@ fn a_state_at_the_refusal_is_exact() {
         let Event::Refusal(folio) = refused(&["uptodate"]) else {
             unreachable!()
         };
-        let state = vec![state.to_owned()];
+        let state = vec![state.into()];
         Event::Refusal(Refusal {
             buffers: Some(Buffers { state, busy }),
             ..folio
@@ -390,8 +390,8 @@ fn refusals_decide(kprobe: &Start) {
 fn after(events: &[Event]) -> Vec<usize> {
     let mut engine = Engine::new(&start(true));
     let mut out = Vec::new();
-    let count = |event| {
-        engine.push(event, &mut out);
+    let count = |event: &Event| {
+        engine.push(event.clone(), &mut out);
         out.len()
     };
     events.iter().map(count).collect()

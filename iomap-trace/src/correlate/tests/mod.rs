@@ -140,14 +140,14 @@ fn judge(start: &Start, mut failure: Failure, evidence: Vec<Event>) -> Verdict {
     }
     let mut engine = Engine::new(start);
     let mut out = Vec::new();
-    engine.push(&Event::Failure(Box::new(failure)), &mut out);
+    engine.push(Event::Failure(Box::new(failure)), &mut out);
     let outcome = Outcome {
         failure: 1,
         outcome: OutcomeKind::BufferedFallback,
         ret: None,
     };
     for event in evidence.into_iter().chain([Event::Outcome(outcome)]) {
-        engine.push(&event, &mut out);
+        engine.push(event, &mut out);
     }
     engine.finish(&mut out);
     assert_eq!(out.len(), 1);
@@ -311,15 +311,15 @@ fn a_change_of_wb_err_that_another_failure_explains_is_withdrawn() {
     lonely.wb_err_now = 5;
     let mut seen = lonely.clone();
     (seen.id, seen.ts_ns, seen.duration_ns, seen.refusals) = (2, 2500, 1500, 1);
-    engine.push(&Event::Failure(Box::new(lonely)), &mut out);
-    engine.push(&outcome(1), &mut out);
-    engine.push(&Event::Failure(Box::new(seen)), &mut out);
+    engine.push(Event::Failure(Box::new(lonely)), &mut out);
+    engine.push(outcome(1), &mut out);
+    engine.push(Event::Failure(Box::new(seen)), &mut out);
     let Event::Refusal(mut folio) = refusal(&["dirty"]) else {
         unreachable!()
     };
     folio.failure = 2;
-    engine.push(&Event::Refusal(folio), &mut out);
-    engine.push(&outcome(2), &mut out);
+    engine.push(Event::Refusal(folio), &mut out);
+    engine.push(outcome(2), &mut out);
     engine.finish(&mut out);
     let withdrawn: Vec<_> = out
         .iter()
@@ -345,8 +345,8 @@ fn an_open_case_is_judged_at_the_end() {
     let mut out = Vec::new();
     let mut failure = failure(Phase::Pre, "ext4");
     failure.refusals = 3;
-    engine.push(&Event::Failure(Box::new(failure)), &mut out);
-    engine.push(&refusal(&["dirty"]), &mut out);
+    engine.push(Event::Failure(Box::new(failure)), &mut out);
+    engine.push(refusal(&["dirty"]), &mut out);
     assert!(out.is_empty());
     engine.finish(&mut out);
     assert_eq!(out.len(), 1);
@@ -377,10 +377,10 @@ fn a_holder_is_kept_for_a_write_that_lasts_long() {
     });
     let mark = |at: u64| Event::Mark(Mark { ts_ns: at * second });
     for event in [lock, mark(59), Event::Failure(Box::new(failure))] {
-        engine.push(&event, &mut out);
+        engine.push(event, &mut out);
     }
     for event in [refusal(&["uptodate"]), outcome, mark(61), mark(62)] {
-        engine.push(&event, &mut out);
+        engine.push(event, &mut out);
     }
     assert_eq!(out[0].verdict.cause, Cause::OrderedIo);
 }
@@ -389,7 +389,7 @@ fn a_holder_is_kept_for_a_write_that_lasts_long() {
 fn only_so_many_holders_of_an_inode_are_kept() {
     let mut engine = Engine::new(&start(false));
     for _ in 0..3000 {
-        engine.push(&holder(HolderKind::ExtentLock, 1, 2, 31), &mut Vec::new());
+        engine.push(holder(HolderKind::ExtentLock, 1, 2, 31), &mut Vec::new());
     }
     assert_eq!(format!("{engine:?}").matches("Holder {").count(), 1024);
 }

@@ -16,7 +16,7 @@ pub(super) fn play(start: &Start, stream: &[Event]) -> Vec<Judged> {
     let mut engine = Engine::new(start);
     let mut out = Vec::new();
     for event in stream {
-        engine.push(event, &mut out);
+        engine.push(event.clone(), &mut out);
     }
     engine.finish(&mut out);
     out
@@ -208,7 +208,7 @@ proptest! {
         stream.push(Event::Mark(Mark { ts_ns: u64::MAX }));
         let mut engine = Engine::new(&run.start);
         for event in &stream {
-            engine.push(event, &mut Vec::new());
+            engine.push(event.clone(), &mut Vec::new());
         }
         let kept = format!("{engine:?}");
         for what in ["Case {", "Holder {", "Explained {"] {

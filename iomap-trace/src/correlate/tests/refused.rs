@@ -69,7 +69,7 @@ impl Known<'_> {
         let bits: Vec<&str> = refusal
             .buffers
             .iter()
-            .flat_map(|b| b.state.iter().map(String::as_str))
+            .flat_map(|b| b.state.iter().map(Text::as_str))
             .collect();
         let busy = refusal.buffers.as_ref().is_some_and(|b| b.busy != 0);
         let exact = |cause| claim(cause, Confidence::Exact, None);

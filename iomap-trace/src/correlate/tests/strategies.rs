@@ -104,14 +104,14 @@ fn wb_err() -> impl Strategy<Value = u32> {
 }
 
 /// A subset of these words.
-fn some_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+fn some_of(words: &'static [&'static str]) -> impl Strategy<Value = Vec<Text>> {
     subsequence(words, 0..=words.len())
-        .prop_map(|words| words.into_iter().map(str::to_owned).collect())
+        .prop_map(|words| words.into_iter().map(Text::from).collect())
 }
 
 /// State of a folio: clean most often, since that is the hard case.
-fn folio_flags() -> impl Strategy<Value = Vec<String>> {
-    let flags = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+fn folio_flags() -> impl Strategy<Value = Vec<Text>> {
+    let flags = |words: &[&str]| words.iter().map(|w| Text::from(*w)).collect::<Vec<_>>();
     prop_oneof![
         4 => Just(flags(&["uptodate", "private"])),
         3 => Just(flags(&["dirty", "uptodate"])),
@@ -147,7 +147,7 @@ fn refused() -> impl Strategy<Value = Refused> {
 /// One folio: its pages, its state, who dirtied it, who cached it, when it was refused.
 type Folio = (
     u32,
-    Vec<String>,
+    Vec<Text>,
     Option<(bool, Buffers)>,
     Option<Touch>,
     Option<Touch>,
@@ -178,7 +178,7 @@ prop_compose! {
         wb_error_ns in option::weighted(0.2, moment()),
         flags in prop_oneof![
             3 => Just(vec![]),
-            1 => Just(vec!["return-unseen".to_owned()]),
+            1 => Just(vec![Text::const_new("return-unseen")]),
             1 => some_of(&["walk", "walk-cut", "eio-before", "return-unseen"]),
         ],
         errno in option::weighted(0.4, select(vec![-16, -16, -28, 0])),
@@ -219,7 +219,7 @@ prop_compose! {
             told.dirtied.extend(dirtied.map(touched));
             told.cached.extend(cached.map(touched));
             if let Some((true, _)) = buffers {
-                folio_flags.push("checked".to_owned());
+                folio_flags.push("checked".into());
             }
             told.refusals.push(Refusal {
                 failure: 0,
@@ -242,7 +242,7 @@ prop_compose! {
         mut times in vec(moment(), 4),
         (locked, unlocked) in (prop::bool::weighted(0.9), prop::bool::weighted(0.9)),
         tid in select(vec![11, 12, 31, 32]),
-        function in option::of(Just("extent_fiemap".to_owned())),
+        function in option::of(Just("extent_fiemap".into())),
         unlocked_by in option::weighted(0.2, Just(77)),
         (created_ns, created_by) in (option::of(moment()), option::of(select(vec![11, 12, 31]))),
     ) -> Holder {
@@ -271,7 +271,7 @@ prop_compose! {
         let mut start = Start { plan: plan.into(), ..super::start(false) };
         start.facts = Facts { ordered_blocks_release, writeback_error_fires };
         let one = start.hooks.remove(0);
-        start.hooks.extend(skipped.into_iter().map(|hook| HookReport { hook, ..one.clone() }));
+        start.hooks.extend(skipped.into_iter().map(|hook| HookReport { hook: hook.into(), ..one.clone() }));
         start.hooks.push(HookReport { hook: "cached".into(), state: HookState::Attached, ..one });
         start
     }
@@ -340,7 +340,7 @@ pub(super) fn tangled() -> impl Strategy<Value = Event> {
                 holder.root = None;
                 holder.dev = Dev::default();
             }
-            Event::Start(_) | Event::Mark(_) | Event::End(_) => {}
+            Event::Start(_) | Event::Loss(_) | Event::Mark(_) | Event::End(_) => {}
         }
         event
     })
