@@ -68,4 +68,7 @@ counters! {
     /// Unlocks for which no lock had been seen: locked before the inode was watched, or unlocked
     /// in another order than from the front.
     UnlockUnpaired = "unlock.unpaired",
+    /// Writes done without a byte of which the end was not seen (kretprobes only): what turned
+    /// buffered while it was mapped may be among them.
+    MapReturnLost = "map-return.lost",
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
-use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN};
+use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
 use crate::maps::{
     DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, STAGE_DONE, STAGE_EMPTY, STAGE_GENERIC,
@@ -114,7 +114,11 @@ fn keep_own(dio: &Dio) -> bool {
     if let Some(own) = DIO_BY_TASK.get_ptr_mut(tid) {
         // In place: an insertion would take a new element each time.
         // SAFETY: this entry is only written by this task.
-        unsafe { *own = *dio };
+        let own = unsafe { &mut *own };
+        if setting!(plan) == PLAN_KPROBE && own.kiocb != 0 && own.stage == STAGE_EMPTY {
+            count(Counter::MapReturnLost);
+        }
+        *own = *dio;
         true
     } else {
         DIO_BY_TASK.insert(tid, dio, 0).is_ok()

@@ -315,7 +315,8 @@ impl Log {
     pub fn missed(&self) -> u64 {
         let of_writes = ["dio_", "post", "stale"];
         let others = self.sum(|name| {
-            name.ends_with(".missed") && of_writes.iter().any(|part| name.contains(part))
+            let missed = name.ends_with(".missed");
+            name == "map-return.lost" || missed && of_writes.iter().any(|part| name.contains(part))
         });
         self.lost() + others
     }

@@ -25,24 +25,35 @@ pub fn can_have_held(
             seen.tid == tid && range.ino == wanted.ino
         })
     };
-    own()
-        .filter(|seen| seen.ts_ns <= to && tried.contains(&seen.ts_ns))
+    let attempts = own().filter(|seen| seen.ts_ns <= to && tried.contains(&seen.ts_ns));
+    attempts
         .filter_map(|seen| match seen.what {
             What::Lock(range) if covers(range, wanted) => Some((seen.ts_ns, range)),
             _ => None,
         })
-        .any(|(since, range)| {
-            let next = own().find(|seen| seen.ts_ns > since);
-            let held = match next.map(|seen| (seen.ts_ns, seen.what)) {
-                // It waits, and keeps what is before the obstacle (5.10).
-                Some((_, What::Lock(again))) if again.end == range.end => {
-                    again.start > range.start && wanted.end <= again.start
+        .any(|(attempt, range)| {
+            let mut since = attempt;
+            for next in own().filter(|seen| seen.ts_ns > attempt) {
+                match next.what {
+                    What::Lock(again) if again.end == range.end && again.start > range.start => {
+                        // It waits, and holds what is before the obstacle (5.10): until now, too.
+                        match wanted.end <= again.start {
+                            true if next.ts_ns >= from => return true,
+                            true => since = next.ts_ns,
+                            false => return false,
+                        }
+                    }
+                    // It has waited for all of it.
+                    What::Lock(again) if again.end == range.end => return false,
+                    What::Lock(_) => break,
+                    // Nobody unlocks what he does not hold (the front that he gives back before he
+                    // waits is his, too): unlocks that others made meanwhile were of their locks,
+                    // from before this attempt came through.
+                    What::Unlock(back) if covers(back, wanted) => return next.ts_ns >= from,
+                    _ => {}
                 }
-                // It gives the front back before it waits.
-                Some((_, What::Unlock(back))) => covers(back, wanted),
-                _ => true,
-            };
-            held && !unlocked(events, wanted, since, from)
+            }
+            !unlocked(events, wanted, since, from)
         })
 }
 
@@ -108,13 +119,33 @@ mod tests {
 
     #[test]
     fn what_was_unlocked_before_is_held_no_more() {
+        // A read's lock, that another task gives up.
         let events = [
             event(1, 10, true, 0, 8),
             event(2, 30, false, 0, 8),
             event(3, 30, true, 16, 24),
-            event(9, 10, false, 0, 8),
+            event(9, 10, true, 8, 16),
         ];
         assert!(!held(&events, 10, 0, 4, 5, 6));
         assert!(held(&events[..2], 10, 0, 4, 5, 6));
+    }
+
+    #[test]
+    fn who_unlocks_later_has_held_until_then() {
+        // 10 is preempted after its event: 20, who asked later, is done before it goes on.
+        let events = [
+            event(1, 10, true, 0, 8),
+            event(2, 20, true, 0, 8),
+            event(3, 20, false, 0, 8),
+            event(4, 20, true, 0, 8),
+            event(9, 10, false, 0, 8),
+        ];
+        assert!(held(&events, 10, 0, 4, 5, 6));
+        assert!(!held(&events, 10, 0, 4, 10, 11));
+        // The same, where 10 meets an obstacle at 4 in the end.
+        let mut front = events;
+        front[4] = event(9, 10, true, 4, 8);
+        assert!(held(&front, 10, 0, 4, 5, 6));
+        assert!(!held(&front, 10, 4, 8, 5, 6));
     }
 }
