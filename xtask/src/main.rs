@@ -3,6 +3,7 @@
 mod artifact;
 mod bpf;
 mod demo;
+mod fuzz;
 mod private_apt;
 mod setup;
 mod signal;
@@ -32,6 +33,8 @@ enum Task {
     Test(test::Args),
     /// Show real failures on ext4, xfs, btrfs and the current directory's filesystem
     Demo(demo::Args),
+    /// Look for inputs that break the readers of logs and of the kernel's text, and the engine
+    Fuzz(fuzz::Args),
     /// Fetch other kernels, and run a command or a test on one in a virtual machine
     Vm(vm::Args),
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Vm(args) => vm::run(&args),
     };
     match done {

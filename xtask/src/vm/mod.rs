@@ -3,6 +3,7 @@
 pub mod build;
 mod cpio;
 mod disks;
+mod fixtures;
 mod initramfs;
 pub mod kernel;
 mod machine;
@@ -47,6 +48,8 @@ enum Task {
     /// (twice), 124 when the command ran out of time, 125 when the guest could not be run.
     #[command(verbatim_doc_comment)]
     Run(RunArgs),
+    /// Record the logs that iomap-trace/tests/fixtures holds, on every kernel
+    Fixtures(fixtures::Args),
     /// Start a shell on a kernel; `poweroff -f` ends it, or Ctrl-A X
     Shell(GuestArgs),
 }
@@ -106,6 +109,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Task::Run(args) => {
             signal::remember_interrupts();
             run_command(args)
+        }
+        Task::Fixtures(args) => {
+            signal::remember_interrupts();
+            fixtures::run(args)
         }
         Task::Shell(args) => {
             signal::remember_interrupts();

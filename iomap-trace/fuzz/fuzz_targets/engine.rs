@@ -1,0 +1,4 @@
+//! `cargo xtask fuzz engine`
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| iomap_trace_fuzz::engine(input));
