@@ -3,6 +3,7 @@
 mod convert;
 mod how;
 mod kmsg;
+mod loss;
 mod owners;
 mod paths;
 mod source;

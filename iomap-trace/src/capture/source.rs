@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 use aya::maps::{MapData, RingBuf};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::convert::Converter;
+use super::loss::Losses;
 use super::tally::Tally;
 use crate::clock::boot_ns;
 use crate::event::{Event, Mark, Phase, decode};
@@ -16,6 +18,12 @@ const BATCH: usize = 4096;
 const BATCHES: usize = 4;
 /// Marks go on for this long after the last record, so that whatever waits is decided.
 const MARKS_AFTER_NS: u64 = 4_000_000_000;
+/// How often the counters are read while no record comes: then little is said of a loss but that it
+/// lies in this time.
+const IDLE_READING_NS: u64 = 1_000_000_000;
+
+/// The counters of the programs, read now.
+pub type Counters<'a> = &'a dyn Fn() -> BTreeMap<String, u64>;
 
 /// Reads the ring buffer, and marks up to when it is complete.
 pub struct Source {
@@ -23,6 +31,7 @@ pub struct Source {
     converter: Converter,
     filters: Filters,
     last_record_ns: u64,
+    losses: Losses,
     /// What became of the records.
     pub tally: Tally,
 }
@@ -35,6 +44,7 @@ impl Source {
             converter,
             filters,
             last_record_ns: 0,
+            losses: Losses::new(boot_ns()),
             tally: Tally::default(),
         }
     }
@@ -77,15 +87,19 @@ impl Source {
         Ok(true)
     }
 
-    /// Drains, and then marks the moment before: called on a timer.
+    /// Drains, tells what was lost, and then marks the moment before: called on a timer.
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn tick(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    pub fn tick(
+        &mut self,
+        counters: Counters,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let ts_ns = boot_ns();
         for _ in 0..BATCHES {
             if !self.drain(sink)? {
-                return self.mark(ts_ns, sink);
+                return self.mark(ts_ns, counters, sink);
             }
         }
         // There is more than a tick can take: the next one goes on.
@@ -96,14 +110,47 @@ impl Source {
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    pub fn finish(
+        &mut self,
+        counters: Counters,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let ts_ns = boot_ns();
         while self.drain(sink)? {}
-        self.mark(ts_ns, sink)
+        self.account(counters, sink)?;
+        self.mark(ts_ns, counters, sink)
     }
 
-    fn mark(&self, ts_ns: u64, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
-        if ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS {
+    /// Tells what was lost since this was told last.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn account(
+        &mut self,
+        counters: Counters,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        let counters = counters();
+        let losses = self.losses.since_last(&counters, boot_ns());
+        losses.into_iter().map(Event::Loss).try_for_each(sink)
+    }
+
+    /// How long ago the losses were told last, nanoseconds.
+    pub fn accounted_ago_ns(&self) -> u64 {
+        boot_ns().saturating_sub(self.losses.read_ns())
+    }
+
+    fn mark(
+        &mut self,
+        ts_ns: u64,
+        counters: Counters,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        let busy = ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS;
+        if busy || self.accounted_ago_ns() >= IDLE_READING_NS {
+            self.account(counters, sink)?;
+        }
+        if busy {
             sink(Event::Mark(Mark { ts_ns }))?;
         }
         Ok(())

@@ -24,6 +24,10 @@ use crate::report::{self, Cost, Format, Session};
 /// log is flushed at the same time.
 const TICK: Duration = Duration::from_millis(100);
 
+/// While records come, the misses of programs are read this often: a verdict is not `exact` where
+/// evidence may have been missed between two readings.
+const MISSES_NS: u64 = 20_000_000;
+
 /// How a run ended.
 #[derive(Debug, Default)]
 pub struct Stop {
@@ -155,7 +159,8 @@ impl Live {
                     Some(child) => pass_on(child),
                 },
                 _ = ticks.tick() => {
-                    self.source.tick(&mut |event| self.sink.take(event))?;
+                    let counters = || self.tracer.counters();
+                    self.source.tick(&counters, &mut |event| self.sink.take(event))?;
                     self.tracer.mend();
                     if let Some(warnings) = &mut warnings {
                         self.sink.status.clear();
@@ -169,6 +174,10 @@ impl Live {
                 }
                 ready = ring.readable() => {
                     self.source.drain(&mut |event| self.sink.take(event))?;
+                    if self.source.accounted_ago_ns() >= MISSES_NS {
+                        let missed = || self.tracer.missed_parties();
+                        self.source.account(&missed, &mut |event| self.sink.take(event))?;
+                    }
                     self.sink.show()?;
                     ready.context("the ring buffer cannot be polled")?.clear_ready();
                 }
@@ -204,7 +213,9 @@ impl Live {
         let mut counters = self.tracer.counters();
         self.tracer.detach();
         counters.extend(self.tracer.counters());
-        self.source.finish(&mut |event| self.sink.take(event))?;
+        let total = || counters.clone();
+        self.source
+            .finish(&total, &mut |event| self.sink.take(event))?;
         self.source.tally.account(&mut counters);
         let end = End {
             ts_ns: boot_ns(),
@@ -221,7 +232,7 @@ impl Live {
 
 impl Sink {
     fn take(&mut self, event: Event) -> Result<()> {
-        if self.full() && !matches!(event, Event::Mark(_) | Event::End(_)) {
+        if self.full() && !matches!(event, Event::Loss(_) | Event::Mark(_) | Event::End(_)) {
             return Ok(());
         }
         if let Some(log) = &mut self.log

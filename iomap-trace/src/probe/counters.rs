@@ -23,13 +23,15 @@ pub fn read(ebpf: &Ebpf) -> BTreeMap<String, u64> {
         .collect()
 }
 
+/// Whether a counter means lost evidence.
+pub fn is_loss(name: &str) -> bool {
+    [".lost", ".map-full", ".missed"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
 /// The counters that mean lost evidence, where they are not zero.
 pub fn losses(counters: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
-    let is_loss = |name: &str| {
-        [".lost", ".map-full", ".missed"]
-            .iter()
-            .any(|end| name.ends_with(end))
-    };
     counters
         .iter()
         .filter(|(name, n)| **n > 0 && is_loss(name))

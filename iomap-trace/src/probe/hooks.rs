@@ -432,3 +432,18 @@ mod tests {
         }
     }
 }
+
+/// The hooks for which a program runs; none for a program that the table does not have.
+pub fn hook_of(program: &str) -> &'static [&'static str] {
+    let has = |hook: &&Hook| {
+        let parts = hook.ways.iter().flat_map(|way| way.parts);
+        let mut attached = parts
+            .flat_map(|part| part.choices)
+            .flat_map(|choice| *choice);
+        attached.any(|attach| attach.program == program)
+    };
+    HOOKS
+        .iter()
+        .find(has)
+        .map_or(&[], |hook| std::slice::from_ref(&hook.name))
+}

@@ -14,7 +14,8 @@ mod tracer;
 mod trial;
 
 pub use choice::Choice;
-pub use counters::losses;
+pub use counters::{is_loss, losses};
 pub use filters::{Filters, PathFilter};
+pub use hooks::hook_of;
 pub use survey::survey;
 pub use tracer::{Options, Tracer};

@@ -38,6 +38,17 @@ const fn spare(
     }
 }
 
+/// Programs that tell who held or touched what.
+const PARTIES: &[&str] = &[
+    "extent_lock",
+    "extent_unlock",
+    "ordered_add",
+    "page_cached",
+    "page_dirtied",
+    "work_begin",
+    "work_end",
+];
+
 const SPARES: &[Spare] = &[
     spare(
         "extent_lock",
@@ -85,6 +96,8 @@ pub struct Spares {
     refused: Vec<&'static str>,
     /// When it was last looked.
     looked: Option<Instant>,
+    /// Any program was missed.
+    seen: bool,
 }
 
 impl Spares {
@@ -103,7 +116,8 @@ impl Spares {
             let mut programs = ebpf.programs();
             programs.any(|(name, _)| missed(ebpf, name) > Some(0))
         };
-        if open.is_empty() || !any(ebpf) {
+        self.seen = self.seen || any(ebpf);
+        if open.is_empty() || !self.seen {
             return;
         }
         // Reading the types takes a while: once for all of them.
@@ -121,6 +135,19 @@ impl Spares {
         }
     }
 
+    /// Misses of the programs that tell who held or touched what, if any was ever seen: cheaper
+    /// than [`Spares::missed`], to be read often.
+    pub fn missed_parties(&self, ebpf: &Ebpf) -> BTreeMap<String, u64> {
+        if !self.seen {
+            return BTreeMap::new();
+        }
+        let missed = PARTIES.iter().filter_map(|name| {
+            let missed = self.missed_of(ebpf, name)?;
+            Some((format!("{name}.missed"), missed))
+        });
+        missed.collect()
+    }
+
     /// Runs that were missed, by `NAME.missed`: with a spare, at most those that both can have.
     pub fn missed(&self, ebpf: &Ebpf) -> Vec<(String, u64)> {
         let spares = SPARES.iter().map(|spare| spare.spare.program);
@@ -128,18 +155,21 @@ impl Spares {
         ebpf.programs()
             .filter(|(name, _)| !spares.contains(name))
             .filter_map(|(name, _)| {
-                let all = missed(ebpf, name)?;
-                let both = SPARES
-                    .iter()
-                    .find(|spare| spare.program == name)
-                    .and_then(|spare| {
-                        let before = *self.attached.get(name)?;
-                        let of_spare = missed(ebpf, spare.spare.program)?;
-                        Some(before + all.saturating_sub(before).min(of_spare))
-                    });
-                Some((format!("{name}.missed"), both.unwrap_or(all)))
+                let missed = self.missed_of(ebpf, name)?;
+                Some((format!("{name}.missed"), missed))
             })
             .collect()
+    }
+
+    fn missed_of(&self, ebpf: &Ebpf, name: &str) -> Option<u64> {
+        let all = missed(ebpf, name)?;
+        let spare = SPARES.iter().find(|spare| spare.program == name);
+        let both = spare.and_then(|spare| {
+            let before = *self.attached.get(name)?;
+            let of_spare = missed(ebpf, spare.spare.program)?;
+            Some(before + all.saturating_sub(before).min(of_spare))
+        });
+        Some(both.unwrap_or(all))
     }
 }
 

@@ -189,6 +189,12 @@ impl Tracer {
         counters
     }
 
+    /// Misses of the programs that tell who held or touched what, by `NAME.missed`; empty as long
+    /// as none was seen.
+    pub fn missed_parties(&self) -> BTreeMap<String, u64> {
+        self.spares.missed_parties(&self.ebpf)
+    }
+
     /// Run time in nanoseconds and number of runs, by program; empty when it is not measured.
     pub fn cost(&self) -> BTreeMap<String, (u64, u64)> {
         if self.stats.is_none() {
