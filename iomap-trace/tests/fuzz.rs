@@ -14,7 +14,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const TARGETS: [(&str, fn(&[u8])); 4] = [
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 4] = [
     ("engine", targets::engine),
     ("kallsyms", targets::kallsyms),
     ("log_reader", targets::log_reader),
@@ -22,7 +24,7 @@ const TARGETS: [(&str, fn(&[u8])); 4] = [
 ];
 
 /// Runs a target with every file of a directory, and returns how many there are.
-fn run(dir: &Path, target: fn(&[u8])) -> usize {
+fn run(dir: &Path, target: Target) -> usize {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap_or_else(|error| panic!("{}: {error}", dir.display()))
         .map(|entry| entry.unwrap().path())

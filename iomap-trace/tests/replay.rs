@@ -3,6 +3,8 @@
 
 #[path = "replay/events.rs"]
 mod events;
+#[path = "replay/recorded.rs"]
+mod recorded;
 
 use clap::Parser;
 use events::{failure, run, run_of_fexit, start};
