@@ -1,6 +1,7 @@
 //! Build, test and demonstration tasks: `cargo xtask --help`.
 
 mod artifact;
+mod bench;
 mod bpf;
 mod demo;
 mod fuzz;
@@ -25,6 +26,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure the engine and whole reports, beside DuckDB and plain Python
+    Bench(bench::Args),
     /// Build the BPF object and its manifest into iomap-trace/bpf
     Bpf(bpf::Args),
     /// Install what the tests and the demonstration need from the system's packages
@@ -41,6 +44,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Args::parse().task {
+        Task::Bench(args) => bench::run(&args),
         Task::Bpf(args) => bpf::run(&args),
         Task::Setup => setup::run(),
         Task::Test(args) => test::run(&args),
