@@ -13,6 +13,8 @@ pub mod event;
 pub mod kernel;
 pub mod log;
 pub mod probe;
+pub mod reference;
 pub mod report;
+mod rng;
 pub mod text;
 pub mod workload;

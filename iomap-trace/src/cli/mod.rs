@@ -4,6 +4,7 @@ mod common;
 pub mod doctor;
 mod exec;
 mod live;
+pub mod model;
 mod plan;
 mod record;
 pub mod report;
@@ -52,6 +53,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Make direct writes collide, and tell what was done
     Repro(repro::Args),
+    /// Play how a direct write and another party collide, as a text timeline
+    Model(model::Args),
 }
 
 /// Runs the command line and returns its exit code.
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Repro(args)) => repro::run(&args),
+        Some(Command::Model(args)) => model::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("iomap-trace: {error:#}");

@@ -12,6 +12,7 @@ mod table;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod timeline;
 
 pub use budget::WarningBudget;
 pub use replay::replay;
@@ -20,6 +21,7 @@ pub use summary::{Cost, Costs, Losses, Summary};
 pub use summary_text::{Live, footer, summary_text};
 pub use table::Table;
 pub use tally::{Counts, Entry, FileId, Pair, Tally};
+pub use timeline::{Row, Timeline, wrapped};
 
 /// Columns of a report that goes elsewhere than to a terminal.
 pub const DEFAULT_WIDTH: usize = 80;

@@ -24,7 +24,6 @@ mod outcome;
 mod plain;
 mod read;
 mod reflink;
-mod rng;
 mod seek;
 mod stamp;
 mod stop;
@@ -35,6 +34,8 @@ mod uring;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+
+use crate::rng;
 
 pub use check::{DataCheck, Writer};
 pub use fsync::FsyncCounts;

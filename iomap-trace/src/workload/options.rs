@@ -371,7 +371,7 @@ mod tests {
             len: 3 << 14,
             block: 1 << 14,
         };
-        let mut rng = super::super::rng::Rng::for_thread(1, 1);
+        let mut rng = crate::rng::Rng::for_thread(1, 1);
         for _ in 0..100 {
             let pos = range.pick(&mut rng);
             assert!(pos >= range.pos && pos + range.block <= range.pos + range.len);

@@ -2,11 +2,11 @@
 
 /// SplitMix64: good enough to choose blocks, and the same on every machine.
 #[derive(Clone, Debug)]
-pub(super) struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
     /// The generator of thread `index` under `seed`: threads never share a sequence.
-    pub(super) fn for_thread(seed: u64, index: u32) -> Self {
+    pub(crate) fn for_thread(seed: u64, index: u32) -> Self {
         let mut rng = Self(seed);
         let mixed = rng.next_u64() ^ (u64::from(index) << 32 | u64::from(index));
         let mut rng = Self(mixed);
@@ -15,7 +15,7 @@ impl Rng {
     }
 
     /// The next 64 bits.
-    pub(super) fn next_u64(&mut self) -> u64 {
+    pub(crate) fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +24,7 @@ impl Rng {
     }
 
     /// A number in `0..bound` (0 when `bound` is 0), evenly enough for bounds far below 2^64.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 }

@@ -1,0 +1,9 @@
+//! The reference: what direct writes do in the kernel, where everything can be seen.
+//!
+//! [`Policy`] says what a write path makes of an invalidation that failed. [`model`] is a
+//! deterministic model of the kernel around it, of which the truth is known.
+
+pub mod model;
+mod policy;
+
+pub use policy::{Next, Policy};
