@@ -19,6 +19,7 @@ mod flush;
 mod invalidate;
 mod kernel;
 mod lock;
+mod locker;
 mod party;
 mod play;
 mod scenario;

@@ -56,7 +56,11 @@ impl Scenario {
             (world.tape.failures, world.tape.numbered) = (failures, holders);
             world.lines = words.then(Vec::new);
             fill(&mut world, file);
-            let mut parties: Vec<_> = file.roles.iter().map(|role| role.party()).collect();
+            let mut parties: Vec<_> = file
+                .roles
+                .iter()
+                .map(super::scenario::Role::party)
+                .collect();
             run.finished &= schedule::run(&mut world, &mut parties, &file.script);
             // The next one of its number comes after whatever goes on here.
             now = world.now + 1_000 + world.rng.below(100_000_000);

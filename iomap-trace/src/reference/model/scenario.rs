@@ -3,7 +3,8 @@
 use super::super::Policy;
 use super::cast;
 use super::kernel::Kernel;
-use super::party::{Buffered, Dirtier, Flusher, Locker, Party, Under, Worker};
+use super::locker::{Locker, Under};
+use super::party::{Buffered, Dirtier, Flusher, Party, Worker};
 use super::schedule::Cue;
 use super::tree::Span;
 use super::world::{Fs, PAGE, Place, Shape};

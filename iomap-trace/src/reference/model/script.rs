@@ -2,7 +2,7 @@
 
 use super::super::Policy;
 use super::kernel::Kernel;
-use super::party::Under;
+use super::locker::Under;
 use super::scenario::{File, Role, Scenario};
 use super::schedule::Cue;
 use super::tree::Span;

@@ -440,7 +440,10 @@ impl Party for Writer {
             At::Copy(page) if page < current.pages().1 => {
                 world.add_folio(page, self.task, How::Buffered);
                 world.dirty(page, self.task, How::Buffered);
-                let next = world.cache.at(page).map_or(page + 1, |folio| folio.end());
+                let next = world
+                    .cache
+                    .at(page)
+                    .map_or(page + 1, super::cache::Folio::end);
                 (At::Copy(next), STEP)
             }
             At::Copy(_) if world.fs == Fs::Xfs => (At::End(current.len()), "copied"),
