@@ -1,5 +1,7 @@
 //! `iomap-trace report`
 
+mod bar;
+
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -7,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use self::bar::Bar;
 use crate::report::{self, Format};
 
 /// Arguments of `report`.
@@ -49,12 +52,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         bail!("standard input is a terminal, not an event log: name a file, or pipe one in");
     }
     let result = match &args.output {
-        None => write(args, format, io::stdout().lock()),
+        None => {
+            let out = io::stdout().lock();
+            let terminal = out.is_terminal();
+            write(args, format, out, terminal)
+        }
         Some(output) => {
             refuse_input(output, &args.files)?;
             let file = File::create(output)
                 .with_context(|| format!("{} cannot be created", output.display()))?;
-            write(args, format, file)
+            write(args, format, file, false)
         }
     };
     match result {
@@ -64,11 +71,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
-fn write(args: &Args, format: Format, out: impl Write) -> Result<()> {
-    let mut out = BufWriter::with_capacity(64 << 10, out);
-    let result = report::replay(&args.files, format, &mut out, &mut io::stderr());
-    out.flush().context("the report cannot be written")?;
-    result
+fn write(args: &Args, format: Format, out: impl Write, terminal: bool) -> Result<()> {
+    let bar = Bar::new(terminal);
+    let mut out = BufWriter::with_capacity(64 << 10, bar.above(out, terminal));
+    let result = report::replay_watched(
+        &args.files,
+        format,
+        &mut out,
+        &mut bar.above(io::stderr(), true),
+        &mut |progress, out| bar.show(progress, out),
+    );
+    let flushed = out.flush().context("the report cannot be written");
+    bar.clear();
+    flushed.and(result)
 }
 
 /// Creating the output would empty a log that is to be read.

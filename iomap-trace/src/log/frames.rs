@@ -10,10 +10,10 @@ const BUFFER: usize = 128 << 10;
 /// The input.
 pub(super) type Input = Box<dyn Read + Send>;
 
-/// The lines of a log, compressed or not: told apart by the first bytes.
+/// The contents of a log, compressed or not: told apart by the first bytes.
 pub(super) enum Source {
-    Plain(BufReader<io::Chain<io::Cursor<Vec<u8>>, Input>>),
-    Zstd(BufReader<Frames<io::Chain<io::Cursor<Vec<u8>>, Input>>>),
+    Plain(io::Chain<io::Cursor<Vec<u8>>, Input>),
+    Zstd(Frames<io::Chain<io::Cursor<Vec<u8>>, Input>>),
 }
 
 impl Source {
@@ -23,34 +23,32 @@ impl Source {
         let compressed = head == ZSTD_MAGIC;
         let input = io::Cursor::new(head).chain(input);
         Ok(if compressed {
-            Self::Zstd(BufReader::with_capacity(BUFFER, Frames::new(input)?))
+            Self::Zstd(Frames::new(input)?)
         } else {
-            Self::Plain(BufReader::with_capacity(BUFFER, input))
+            Self::Plain(input)
         })
     }
 
-    /// Appends the next line to `line`, without more than `limit` bytes of it.
-    pub(super) fn line(&mut self, line: &mut Vec<u8>, limit: usize) -> io::Result<()> {
-        let source: &mut dyn BufRead = match self {
-            Self::Plain(source) => source,
-            Self::Zstd(source) => source,
-        };
-        source.take(limit as u64).read_until(b'\n', line).map(drop)
-    }
-
-    /// Whether nothing follows.
-    pub(super) fn at_end(&mut self) -> io::Result<bool> {
-        Ok(match self {
-            Self::Plain(source) => source.fill_buf()?.is_empty(),
-            Self::Zstd(source) => source.fill_buf()?.is_empty(),
-        })
+    /// Reads some of it, 0 bytes at the end. To be called with as much room each time: when a frame
+    /// is damaged, what could be had of it depends on that.
+    pub(super) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = match self {
+                Self::Plain(source) => source.read(out),
+                Self::Zstd(source) => source.read(out),
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
     }
 
     /// Compressed bytes of the last frame, when it is not whole. Known at the end.
     pub(super) fn cut_frame(&self) -> Option<u64> {
         match self {
             Self::Plain(_) => None,
-            Self::Zstd(source) => source.get_ref().cut,
+            Self::Zstd(source) => source.cut,
         }
     }
 }

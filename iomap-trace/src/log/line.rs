@@ -1,5 +1,6 @@
 //! One line of a log to one event.
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::fixup;
@@ -9,7 +10,7 @@ use crate::event::{Event, SCHEMA};
 #[derive(Debug)]
 pub(super) enum Line {
     /// A record.
-    Event(Box<Event>),
+    Event(Event),
     /// A record that is made of others: a verdict, a summary.
     Derived,
     /// A record of a type this version does not know.
@@ -22,19 +23,21 @@ pub(super) enum Line {
 
 /// Types of the records this version reads.
 const TYPES: &[&str] = &[
-    "start", "failure", "refusal", "dirtied", "cached", "outcome", "holder", "mark", "end",
+    "start", "failure", "refusal", "dirtied", "cached", "outcome", "holder", "loss", "mark", "end",
 ];
+
+/// Length of the longest of them.
+const LONGEST: usize = 7;
 
 /// Types of the records that `report` makes itself.
 const DERIVED: &[&str] = &["verdict", "summary"];
 
 /// Reads a line, without its newline, of a log of schema `schema`.
 pub(super) fn parse(line: &[u8], schema: u32) -> Line {
-    if schema == SCHEMA {
-        // The common way, without an intermediate value.
-        if let Ok(event) = serde_json::from_slice(line) {
-            return Line::Event(Box::new(event));
-        }
+    if schema == SCHEMA
+        && let Some(event) = written(line).or_else(|| serde_json::from_slice(line).ok())
+    {
+        return Line::Event(event);
     }
     let Ok(mut record) = serde_json::from_slice::<Value>(line) else {
         return Line::Damaged;
@@ -45,9 +48,33 @@ pub(super) fn parse(line: &[u8], schema: u32) -> Line {
         Some(name) if DERIVED.contains(&name) => Line::Derived,
         Some(name) if !TYPES.contains(&name) => Line::Unknown,
         Some(_) => match serde_json::from_value(record) {
-            Ok(event) => Line::Event(Box::new(event)),
+            Ok(event) => Line::Event(event),
             Err(error) => Line::Malformed(error.to_string()),
         },
+    }
+}
+
+/// A record as the writer writes it, its type first. Knowing the type beforehand spares the
+/// intermediate value in which serde keeps the fields of a tagged enum until it has found the tag.
+fn written(line: &[u8]) -> Option<Event> {
+    fn of<'a, T: Deserialize<'a>>(line: &'a [u8], event: impl Fn(T) -> Event) -> Option<Event> {
+        // The type is one field more than the structure has, and skipped.
+        serde_json::from_slice(line).ok().map(event)
+    }
+    let rest = line.strip_prefix(br#"{"type":""#)?;
+    let end = rest.iter().take(LONGEST + 1).position(|b| *b == b'"')?;
+    match &rest[..end] {
+        b"start" => of(line, Event::Start),
+        b"failure" => of(line, Event::Failure),
+        b"refusal" => of(line, Event::Refusal),
+        b"dirtied" => of(line, Event::Dirtied),
+        b"cached" => of(line, Event::Cached),
+        b"outcome" => of(line, Event::Outcome),
+        b"holder" => of(line, Event::Holder),
+        b"loss" => of(line, Event::Loss),
+        b"mark" => of(line, Event::Mark),
+        b"end" => of(line, Event::End),
+        _ => None,
     }
 }
 
@@ -100,10 +127,40 @@ mod tests {
             prop_assert!(!line.contains(&b'\n'));
             match parse(&line, SCHEMA) {
                 Line::Event(read) => {
-                    prop_assert_eq!(&*read, &event);
+                    prop_assert_eq!(&read, &event);
                     prop_assert_eq!(serde_json::to_vec(&read).expect("JSON"), line);
                 }
                 other => prop_assert!(false, "{:?}", other),
+            }
+        }
+
+        /// By its type, as a tagged enum, and by way of a value whose keys are in another order.
+        #[test]
+        fn every_way_to_read_a_line_gives_the_same(event in strategies::event()) {
+            let line = serde_json::to_vec(&event).expect("an event is valid JSON");
+            let short = written(&line);
+            prop_assert_eq!(short.as_ref(), Some(&event));
+            let generic: Event = serde_json::from_slice(&line).expect("an event");
+            prop_assert_eq!(&generic, &event);
+            let value: Value = serde_json::from_slice(&line).expect("JSON");
+            let sorted = serde_json::to_vec_pretty(&value).expect("JSON");
+            prop_assert_eq!(written(&sorted), None);
+            prop_assert!(matches!(parse(&sorted, SCHEMA), Line::Event(read) if read == event));
+        }
+
+        /// A damaged record is never read differently because its type came first.
+        #[test]
+        fn damage_is_the_same_to_the_short_way(
+            event in strategies::event(), at: prop::sample::Index, byte: u8, cut: bool,
+        ) {
+            let mut line = serde_json::to_vec(&event).expect("an event is valid JSON");
+            let at = at.index(line.len());
+            line[at] = byte;
+            if cut {
+                line.truncate(at);
+            }
+            if let Some(read) = written(&line) {
+                prop_assert_eq!(serde_json::from_slice::<Event>(&line).ok(), Some(read));
             }
         }
 
@@ -111,6 +168,18 @@ mod tests {
         fn no_line_makes_the_parser_panic(line: Vec<u8>) {
             let _ = parse(&line, SCHEMA);
             let _ = head(&line);
+        }
+    }
+
+    #[test]
+    fn the_types_are_those_of_the_events() {
+        assert_eq!(TYPES.iter().map(|name| name.len()).max(), Some(LONGEST));
+        for name in TYPES {
+            let line = format!(r#"{{"type":"{name}","x":1}}"#);
+            match parse(line.as_bytes(), SCHEMA) {
+                Line::Malformed(why) => assert!(why.contains("missing field"), "{name}: {why}"),
+                other => panic!("{name}: {other:?}"),
+            }
         }
     }
 

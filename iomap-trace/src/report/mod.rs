@@ -4,6 +4,7 @@ mod budget;
 mod cell;
 mod detail;
 mod json;
+mod progress;
 mod replay;
 mod session;
 mod summary;
@@ -15,7 +16,8 @@ mod tests;
 mod timeline;
 
 pub use budget::WarningBudget;
-pub use replay::replay;
+pub use progress::Progress;
+pub use replay::{Watch, replay, replay_watched};
 pub use session::{Format, Session};
 pub use summary::{Cost, Costs, Losses, Summary};
 pub use summary_text::{Live, footer, summary_text};

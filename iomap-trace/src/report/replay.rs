@@ -1,13 +1,18 @@
 //! The same verdicts from logs.
 
 use anyhow::{Context, Result};
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use super::progress::Progress;
 use super::session::{Format, Session};
 use crate::log::Reader;
 
 const CANNOT_WRITE: &str = "the report cannot be written";
+
+/// Is told how far a replay is, and may flush what was written so far: that ends with a line.
+pub type Watch<'a> = dyn FnMut(Progress, &mut dyn Write) -> io::Result<()> + 'a;
 
 /// Reads `logs` one after the other (`-` is standard input), judges each by itself, and writes
 /// rows or records and one summary of all to `out`. What is missing from a log, but does not keep
@@ -22,38 +27,81 @@ pub fn replay(
     out: &mut dyn Write,
     status: &mut dyn Write,
 ) -> Result<()> {
-    let mut session = Session::new(format);
+    replay_watched(logs, format, out, status, &mut |_, _| Ok(()))
+}
+
+/// Like [`replay`], with `watch` called every thousand records or so.
+///
+/// # Errors
+/// As [`replay`]; an error of `watch` is one of `out`.
+pub fn replay_watched(
+    logs: &[PathBuf],
+    format: Format,
+    out: &mut dyn Write,
+    status: &mut dyn Write,
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let mut replay = Replay {
+        session: Session::new(format),
+        progress: Progress {
+            size: size_of(logs),
+            ..Progress::default()
+        },
+        out,
+        status,
+        watch,
+    };
     let read = logs.iter().try_for_each(|log| {
-        let mut reader = Reader::open(log)?;
-        replay_one(&mut reader, &mut session, out, status)
+        let mut reader = Reader::open(log)?.ahead();
+        replay.log(&mut reader)
     });
-    if session.summary().runs > 0 {
-        session.finish(out).context(CANNOT_WRITE)?;
+    if replay.session.summary().runs > 0 {
+        replay.session.finish(replay.out).context(CANNOT_WRITE)?;
     }
     read
 }
 
-fn replay_one(
-    reader: &mut Reader,
-    session: &mut Session,
-    out: &mut dyn Write,
-    status: &mut dyn Write,
-) -> Result<()> {
-    for event in reader.by_ref() {
-        session.event(event?, out).context(CANNOT_WRITE)?;
+struct Replay<'a> {
+    session: Session,
+    progress: Progress,
+    out: &'a mut dyn Write,
+    status: &'a mut dyn Write,
+    watch: &'a mut Watch<'a>,
+}
+
+impl Replay<'_> {
+    fn log(&mut self, reader: &mut Reader) -> Result<()> {
+        let before = self.progress.bytes;
+        while let Some(events) = reader.batch() {
+            let events = events?;
+            self.progress.events += events.len() as u64;
+            for event in events {
+                self.session.event(event, self.out).context(CANNOT_WRITE)?;
+            }
+            self.progress.bytes = before + reader.bytes_read();
+            (self.watch)(self.progress, self.out).context(CANNOT_WRITE)?;
+        }
+        self.session.end_run(self.out).context(CANNOT_WRITE)?;
+        // Nothing can be done about a standard error that is closed.
+        if let Some(warning) = reader.ending().warning(reader.name()) {
+            let _ = writeln!(self.status, "{warning}");
+        }
+        if reader.unknown() > 0 {
+            let _ = writeln!(
+                self.status,
+                "{}: {} records of kinds that this version does not know were left out",
+                reader.name(),
+                reader.unknown()
+            );
+        }
+        Ok(())
     }
-    session.end_run(out).context(CANNOT_WRITE)?;
-    // Nothing can be done about a standard error that is closed.
-    if let Some(warning) = reader.ending().warning(reader.name()) {
-        let _ = writeln!(status, "{warning}");
-    }
-    if reader.unknown() > 0 {
-        let _ = writeln!(
-            status,
-            "{}: {} records of kinds that this version does not know were left out",
-            reader.name(),
-            reader.unknown()
-        );
-    }
-    Ok(())
+}
+
+/// Bytes of all logs together, if all are regular files.
+fn size_of(logs: &[PathBuf]) -> Option<u64> {
+    logs.iter()
+        .map(|log| fs::metadata(log).ok().filter(fs::Metadata::is_file))
+        .map(|file| file.map(|file| file.len()))
+        .sum()
 }

@@ -141,7 +141,7 @@ impl Summary {
                 pid: failure.pid,
                 party_comm: party.comm.clone(),
                 party_pid: party.pid,
-                did: party.did.clone(),
+                did: party.did.as_str().into(),
             };
             self.pairs.add(pair, failure.phase);
         }

@@ -1,8 +1,6 @@
 //! The live table: rows are printed as they come, so the columns are fixed beforehand.
 
 use std::io::{self, Write};
-use tabled::builder::Builder;
-use tabled::settings::{Padding, Style, Width};
 
 use super::cell;
 use super::detail::detail;
@@ -15,6 +13,9 @@ const WIDE: usize = 150;
 const TIME: usize = 12;
 const RANGE: usize = 9;
 const PHASE: usize = 5;
+
+/// The column before which the other party's stands.
+const PARTY: usize = 6;
 
 /// A table of failures, `width` columns wide.
 #[derive(Debug)]
@@ -122,8 +123,10 @@ impl Table {
         Ok(())
     }
 
+    /// Writes a line of cells, each no wider than its column; more if the party needs them. Rows
+    /// come by the million, so the layout is done here and not by a table that measures its cells.
     fn line(&self, cells: &[String; 7], party: &str, out: &mut dyn Write) -> io::Result<()> {
-        let mut widths = vec![
+        let widths = [
             TIME,
             self.process,
             self.file,
@@ -132,17 +135,25 @@ impl Table {
             self.cause,
             self.outcome,
         ];
-        let mut cells = cells.to_vec();
-        if self.party > 0 {
-            widths.insert(6, self.party);
-            cells.insert(6, cell::wrap(party, self.party));
+        let party = if self.party > 0 { party } else { "" };
+        let party = cell::wrap(party, self.party);
+        let mut party = party.lines();
+        let mut line = String::with_capacity(2 * self.width);
+        for (n, (text, width)) in cells.iter().zip(widths).enumerate() {
+            if n == PARTY && self.party > 0 {
+                push_cell(&mut line, party.next().unwrap_or_default(), self.party);
+            }
+            push_cell(&mut line, text, width);
         }
-        let mut builder = Builder::with_capacity(1, cells.len());
-        builder.push_record(cells);
-        let mut row = builder.build();
-        row.with(Style::empty()).with(Padding::new(0, 1, 0, 0));
-        row.with(Width::list(widths.into_iter().map(|width| width + 1)));
-        write_trimmed(&row.to_string(), out)
+        line.truncate(line.trim_end().len());
+        line.push('\n');
+        let before = widths[..PARTY].iter().map(|width| width + 1).sum();
+        for more in party {
+            line.extend(std::iter::repeat_n(' ', before));
+            line.push_str(more.trim_end());
+            line.push('\n');
+        }
+        out.write_all(line.as_bytes())
     }
 
     fn outcome_name(&self, outcome: OutcomeKind) -> &'static str {
@@ -167,10 +178,9 @@ pub(super) const fn phase_name(phase: Phase) -> &'static str {
     }
 }
 
-/// Writes lines without the spaces at their ends.
-pub(super) fn write_trimmed(text: &str, out: &mut dyn Write) -> io::Result<()> {
-    for line in text.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+/// `text` and as many spaces as fill its column, and one.
+fn push_cell(line: &mut String, text: &str, width: usize) {
+    line.push_str(text);
+    let spaces = (width + 1).saturating_sub(cell::width(text));
+    line.extend(std::iter::repeat_n(' ', spaces));
 }

@@ -1,7 +1,10 @@
 //! Counting by file and by pair of processes, in bounded memory.
 
 use serde::{Serialize, Serializer, ser::SerializeSeq};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::hash::Hash;
 
 use crate::event::{Dev, Phase, Text};
 
@@ -36,7 +39,7 @@ impl Counts {
 }
 
 /// A file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct FileId {
     /// Device of the super block.
     pub dev: Dev,
@@ -48,7 +51,7 @@ pub struct FileId {
 }
 
 /// A writer and the other party.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Pair {
     /// Command name of the writer.
     pub comm: Text,
@@ -59,7 +62,7 @@ pub struct Pair {
     /// Process of the other party.
     pub party_pid: u32,
     /// What it did.
-    pub did: String,
+    pub did: Text,
 }
 
 /// What is known of a key.
@@ -79,27 +82,31 @@ pub struct Entry {
 /// Failures by key.
 #[derive(Clone, Debug)]
 pub struct Tally<K> {
-    entries: BTreeMap<K, Entry>,
+    entries: HashMap<K, Entry>,
     others: Counts,
 }
 
 impl<K> Default for Tally<K> {
     fn default() -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: HashMap::new(),
             others: Counts::default(),
         }
     }
 }
 
-impl<K: Ord> Tally<K> {
+impl<K: Ord + Hash> Tally<K> {
     /// Counts a failure. The entry, to complete it, unless the key is one too many.
     pub fn add(&mut self, key: K, phase: Phase) -> Option<&mut Entry> {
-        if self.entries.len() >= KEYS && !self.entries.contains_key(&key) {
-            self.others.add(phase);
-            return None;
-        }
-        let entry = self.entries.entry(key).or_default();
+        let full = self.entries.len() >= KEYS;
+        let entry = match self.entries.entry(key) {
+            Slot::Occupied(entry) => entry.into_mut(),
+            Slot::Vacant(_) if full => {
+                self.others.add(phase);
+                return None;
+            }
+            Slot::Vacant(slot) => slot.insert(Entry::default()),
+        };
         entry.counts.add(phase);
         Some(entry)
     }
@@ -122,13 +129,13 @@ impl<K: Ord> Tally<K> {
     /// The keys with the most failures first, equals in the order of the keys.
     pub fn ranked(&self) -> Vec<(&K, &Entry)> {
         let mut ranked: Vec<_> = self.entries.iter().collect();
-        ranked.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.counts.total()));
+        ranked.sort_unstable_by_key(|(key, entry)| (Reverse(entry.counts.total()), *key));
         ranked
     }
 }
 
 /// As a list, the keys with the most failures first, at most a hundred.
-impl<K: Ord + Serialize> Serialize for Tally<K> {
+impl<K: Ord + Hash + Serialize> Serialize for Tally<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Row<'a, K> {

@@ -1,12 +1,13 @@
 //! The writer and the reader together.
 
+mod ahead;
 mod cut;
 mod full_disk;
 mod kinds;
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::sync::{Arc, Mutex};
 
 use super::{Ending, Reader, Sink, Writer};
