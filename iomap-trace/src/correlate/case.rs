@@ -1,19 +1,18 @@
 //! One failure with the records that follow it.
 
-use super::folio::{AFTER_THE_LOOK_NS, overlaps};
-use crate::event::{
-    Dev, Failure, Holder, HolderKind, Outcome, OutcomeKind, Phase, Refusal, Touched,
-};
+use std::sync::Arc;
+
+use super::folio::AFTER_THE_LOOK_NS;
+use super::held::Held;
+use super::index::Place;
+use super::losses::Hooks;
+use crate::event::{Dev, Failure, HolderKind, Outcome, OutcomeKind, Phase, Refusal, Touched};
 
 /// Which inode, as a key: btrfs repeats inode numbers across subvolumes.
 pub type InodeKey = (Dev, u64, u64);
 
 /// How long a case waits for holders that have not ended, or for a better witness.
 pub const GRACE_NS: u64 = 2_000_000_000;
-
-/// Between the event of an unlock and the unlock itself, with a wide margin: a task can be
-/// interrupted there.
-pub const UNLOCK_TAKES_NS: u64 = 1_000_000;
 
 /// How long an invalidation before submission may take, of a write whose begin was not seen.
 const BEGIN_UNSEEN_NS: u64 = 1_000_000;
@@ -27,40 +26,113 @@ const JUST_BEFORE_NS: u64 = 1_000_000;
 /// `SEEN` flag of an `errseq_t` (lib/errseq.c).
 const ERRSEQ_SEEN: u32 = 1 << 12;
 
+/// So many records of a failure are looked through for one that has come before.
+const LOOKED_THROUGH: usize = 1024;
+/// So many locks of a case are looked at: locks of a byte exclude each other, so more than a few
+/// in force at one moment need a folio of many pages, each locked by itself.
+const LOCKS: usize = 1024;
+
 /// A failure and its evidence.
 #[derive(Debug)]
 pub struct Case {
-    pub failure: Failure,
+    pub failure: Box<Failure>,
+    pub records: Records,
+    pub outcome: Option<Outcome>,
+    /// Some of its locks were not looked at.
+    pub cut: bool,
+}
+
+/// The records of a failure, and what was found about them. Reused for the memory in it.
+#[derive(Debug, Default)]
+pub struct Records {
     pub refusals: Vec<Refusal>,
     pub dirtied: Vec<Touched>,
     pub cached: Vec<Touched>,
-    pub outcome: Option<Outcome>,
-    /// Holders of the inode that overlap a refused folio in range and the write in time.
-    pub holders: Vec<Holder>,
-    /// Every record up to this moment has come, when the case is decided.
-    pub complete_ns: u64,
+    /// Locks that can have been in force when one of the folios was refused or found, or shortly
+    /// before.
+    pub held: Vec<Arc<Held>>,
+    /// Where in the index the folios are that ask who held them.
+    pub places: Vec<Place>,
+}
+
+impl Records {
+    /// The memory of it, for another failure.
+    pub fn emptied(mut self) -> Self {
+        self.refusals.clear();
+        self.dirtied.clear();
+        self.cached.clear();
+        self.held.clear();
+        self.places.clear();
+        self
+    }
+}
+
+/// Adds a record that the failure announced; one that equals another has come twice, and counts
+/// once.
+fn add<T: PartialEq>(to: &mut Vec<T>, record: T, announced: u32) {
+    let mut before = to.iter().rev().take(LOOKED_THROUGH);
+    if to.len() < announced as usize && !before.any(|other| *other == record) {
+        to.push(record);
+    }
 }
 
 impl Case {
-    pub fn new(failure: Failure) -> Self {
+    pub fn new(failure: Box<Failure>, records: Records) -> Self {
         Self {
             failure,
-            refusals: Vec::new(),
-            dirtied: Vec::new(),
-            cached: Vec::new(),
+            records,
             outcome: None,
-            holders: Vec::new(),
-            complete_ns: 0,
+            cut: false,
         }
+    }
+
+    pub fn refused(&mut self, refusal: Refusal) {
+        add(&mut self.records.refusals, refusal, self.failure.refusals);
+    }
+
+    pub fn dirtied(&mut self, touched: Touched) {
+        add(&mut self.records.dirtied, touched, self.failure.dirtied);
+    }
+
+    pub fn cached(&mut self, touched: Touched) {
+        add(&mut self.records.cached, touched, self.failure.cached);
     }
 
     /// Whether every record that the failure announced has come.
     pub fn whole(&self) -> bool {
-        let failure = &self.failure;
-        self.outcome.is_some()
-            && self.refusals.len() >= failure.refusals as usize
-            && self.dirtied.len() >= failure.dirtied as usize
-            && self.cached.len() >= failure.cached as usize
+        self.outcome.is_some() && self.absent().is_empty()
+    }
+
+    /// Hooks of records that the failure announced, but that have not come.
+    pub fn absent(&self) -> Hooks {
+        let (failure, records) = (&self.failure, &self.records);
+        let rows = [
+            (records.refusals.len(), failure.refusals, Hooks::RELEASE),
+            (records.dirtied.len(), failure.dirtied, Hooks::DIRTY),
+            (records.cached.len(), failure.cached, Hooks::CACHED),
+        ];
+        let mut absent = Hooks::NONE;
+        for (came, announced, hook) in rows {
+            if came < announced as usize {
+                absent = absent.and(hook);
+            }
+        }
+        absent
+    }
+
+    /// Takes a lock that can have been in force; whether it is new.
+    pub fn take(&mut self, held: &Arc<Held>) -> bool {
+        let locks = &mut self.records.held;
+        let known = locks.iter().rev().any(|other| Arc::ptr_eq(other, held));
+        if known || held.start_ns > self.failure.ts_ns {
+            return false;
+        }
+        if locks.len() == LOCKS {
+            self.cut = true;
+            return false;
+        }
+        locks.push(Arc::clone(held));
+        true
     }
 
     pub fn inode(&self) -> InodeKey {
@@ -107,7 +179,7 @@ impl Case {
 
     /// An invalidation took place, and failed: its result or a refusal inside it was seen.
     pub fn tried(&self) -> bool {
-        self.errno().is_some() || self.refusals.iter().any(|r| r.entered_ns.is_some())
+        self.errno().is_some() || self.records.refusals.iter().any(|r| r.entered_ns.is_some())
     }
 
     /// A post failure that is certain, and not only inferred from `wb_err` and what is cached.
@@ -117,36 +189,21 @@ impl Case {
 
     /// A post failure of which `wb_err` is the only witness.
     pub fn lonely(&self) -> bool {
-        self.failure.phase == Phase::Post && self.refusals.is_empty() && !self.certain()
+        self.failure.phase == Phase::Post && self.records.refusals.is_empty() && !self.certain()
     }
 
     /// Whether the write itself forced the write-back that an ordered extent completes; nothing is
     /// said of other holders.
-    pub fn made_by_writer(&self, holder: &Holder) -> Option<bool> {
-        (holder.kind == HolderKind::OrderedIo).then(|| {
-            holder.created_by == Some(self.failure.tid)
-                && holder.created_ns.is_some_and(|ns| self.spans(ns))
+    pub fn made_by_writer(&self, held: &Held) -> Option<bool> {
+        (held.kind == HolderKind::OrderedIo).then(|| {
+            held.created_by == Some(self.failure.tid)
+                && held.created_ns.is_some_and(|ns| self.spans(ns))
         })
     }
 
     /// So late in the write that the kernel may have looked before.
     pub fn late(&self, ts_ns: u64) -> bool {
         ts_ns > self.failure.ts_ns.saturating_sub(AFTER_THE_LOOK_NS)
-    }
-
-    /// Takes a holder if it overlaps a refused folio (which can be larger than the write) in range,
-    /// and the write in time. What can still have been held when a release was asked for counts,
-    /// even where the begin of the write was not seen.
-    pub fn offer(&mut self, holder: &Holder, page_size: u64) -> bool {
-        let overlaps = self.refusals.iter().any(|r| overlaps(holder, r, page_size));
-        let asked = self.refusals.iter().filter_map(|r| r.entered_ns);
-        let asked = asked.map(|ns| ns.saturating_sub(UNLOCK_LINGERS_NS));
-        let since = asked.fold(self.held_since(), u64::min);
-        let during = holder.start_ns <= self.failure.ts_ns && since <= holder.end_ns;
-        if overlaps && during {
-            self.holders.push(holder.clone());
-        }
-        overlaps && during
     }
 
     pub fn flagged(&self, flag: &str) -> bool {
@@ -178,19 +235,9 @@ impl Case {
         self.wb_err_changed() && !self.write_back_failed()
     }
 
-    /// Whether this case saw `wb_err` at this value.
-    pub fn sees_wb_err(&self, wb_err: u32) -> bool {
-        (self.failure.wb_err_now ^ wb_err) & !ERRSEQ_SEEN == 0
-    }
-
     pub fn outcome_kind(&self) -> OutcomeKind {
         self.outcome
             .as_ref()
             .map_or(OutcomeKind::Unknown, |outcome| outcome.outcome)
     }
-}
-
-/// Key of the inode that a holder held.
-pub fn inode_of(holder: &Holder) -> InodeKey {
-    (holder.dev, holder.root.unwrap_or(0), holder.ino)
 }

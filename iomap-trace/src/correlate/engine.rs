@@ -1,18 +1,29 @@
 //! Gathers the records of each failure, and hands it to the judge when its evidence is complete.
+//!
+//! What costs: an event of a failure a look into a small table; a failure that has come in full the
+//! folios that it enters into the index (see [`super::index`]) and a place in the queue; a holder
+//! the same, and a place in the queue again for the cases that it bears on; a mark those whose turn
+//! has come, and what is forgotten. Nothing goes through all inodes, cases or holders.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use foldhash::fast::RandomState;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 
-use crate::event::{Event, Failure, Holder, Outcome, Phase, Refusal, Start, Touched};
+use crate::event::{Event, Failure, Holder, Phase, Start};
 
 use super::Verdict;
-use super::case::{Case, GRACE_NS, InodeKey, inode_of};
-use super::judge::Judge;
+use super::case::{Case, Records};
+use super::evidence::Evidence;
+use super::folio::{Look, asks_who_held, bytes};
+use super::index::{Question, Waiter};
+use super::judge::{Decision, Judge};
+use super::losses::Losses;
+use super::seen::Seen;
+use super::store::{Store, lock_of};
+use super::witnesses::Witnesses;
 
-/// How long an ended holder is kept for failures that had begun before.
-const KEEP_NS: u64 = 30_000_000_000;
-/// At most this many holders are kept of one inode.
-const KEEP_HOLDERS: usize = 1024;
+/// Memory of so many decided cases is kept for others.
+const SPARE: usize = 1024;
 
 /// A failure and what the engine says of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,42 +34,66 @@ pub struct Judged {
     pub verdict: Verdict,
 }
 
-/// The engine. Its memory is what is open: cases that wait, and holders of the last seconds.
+/// What was open when a run ended. The verdicts concerned say so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Failures of which not all records had come.
+    pub partial: u64,
+    /// Other failures of which holders may not have ended, or a better witness not have come.
+    pub waiting: u64,
+}
+
+/// The engine: the records of a run in, verdicts out.
+///
+/// Records may come in any order, as long as those of a failure follow it, and a
+/// [mark](Event::Mark) comes no earlier than the records before its time. A record that comes twice
+/// counts once: a failure or a holder is known by its number, whatever else it says the second time,
+/// any other record by being equal.
+///
+/// A case is decided at the first mark that is not before its failure, once nothing later can
+/// change it: so what was lost up to then is known. Until then it is looked at again at the mark
+/// that follows a lock which bears on it, and at the end of its grace period.
+///
+/// Losses come as [records](Event::Loss). Logs that only tell of them at their [end](Event::End) do
+/// so too late for the verdicts, which were written before and stay as they are.
+///
+/// Its memory is what is open: cases that wait, and holders of the last seconds.
 #[derive(Debug)]
 pub struct Engine {
     judge: Judge,
-    /// Failures whose records have not all come.
-    gathering: BTreeMap<u64, Case>,
-    /// Failures that wait, by the moment at which they no longer do, and by inode.
-    waiting: BTreeMap<Turn, Case>,
-    waiting_of: HashMap<InodeKey, BTreeSet<Turn>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Memory of cases that are decided.
+    spare: Vec<Records>,
+    /// Failures whose records have not all come, by number; the one of the last record.
+    gathering: HashMap<u64, u32, RandomState>,
+    last: Option<(u64, u32)>,
+    /// Failures that came since the last mark, and their turn.
+    arrived: Vec<(u64, u32)>,
+    /// Whose turn it is when: moment, turn, slot. What is no longer true of the slot is passed over.
+    queue: BinaryHeap<Reverse<(u64, u64, u32)>>,
     turns: u64,
-    /// Holders of the last seconds, for failures to come.
-    holders: HashMap<InodeKey, VecDeque<Holder>>,
-    /// Failures of the last seconds that explain a change of `wb_err`, by inode.
-    explained: HashMap<InodeKey, Vec<Explained>>,
+    store: Store,
+    losses: Losses,
+    witnesses: Witnesses,
+    failures_seen: Seen,
+    holders_seen: Seen,
     /// Up to this moment every record has come.
     complete_ns: u64,
+    /// Emptied after each use.
+    told: Vec<u32>,
 }
 
-/// Deadline, and the order in which they came.
-type Turn = (u64, u64);
-
-/// A record that follows a failure.
-#[derive(Debug)]
-enum Record {
-    Refusal(Refusal),
-    Dirtied(Touched),
-    Cached(Touched),
-    Outcome(Outcome),
-}
-
-/// A post failure that was seen by more than `wb_err`.
-#[derive(Debug)]
-struct Explained {
-    id: u64,
-    wb_err: u32,
-    ts_ns: u64,
+/// A place for a case.
+#[derive(Debug, Default)]
+struct Slot {
+    case: Option<Case>,
+    /// Tells the cases of a place apart, and orders those of one moment.
+    turn: u64,
+    /// When it is looked at.
+    due: u64,
+    /// Its place among those of its inode, if it waits for locks.
+    place: Option<u32>,
 }
 
 impl Engine {
@@ -66,187 +101,325 @@ impl Engine {
     pub fn new(start: &Start) -> Self {
         Self {
             judge: Judge::new(start),
-            gathering: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            waiting_of: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            spare: Vec::new(),
+            gathering: HashMap::default(),
+            last: None,
+            arrived: Vec::new(),
+            queue: BinaryHeap::new(),
             turns: 0,
-            holders: HashMap::new(),
-            explained: HashMap::new(),
+            store: Store::default(),
+            losses: Losses::default(),
+            witnesses: Witnesses::default(),
+            failures_seen: Seen::default(),
+            holders_seen: Seen::default(),
             complete_ns: 0,
+            told: Vec::new(),
         }
     }
 
     /// Takes one event; verdicts that became certain are appended to `out`.
     pub fn push(&mut self, event: Event, out: &mut Vec<Judged>) {
-        let (id, record) = match event {
-            Event::Failure(failure) => {
-                // Of a number that comes again, the first is judged with what there is of it.
-                let id = failure.id;
-                if let Some(before) = self.gathering.insert(id, Case::new(*failure)) {
-                    self.weigh(before, out);
-                }
-                return;
-            }
-            Event::Holder(holder) => return self.keep(*holder, out),
+        match event {
+            Event::Failure(failure) => self.open(failure),
+            Event::Refusal(record) => self.record(record.failure, |case| case.refused(record)),
+            Event::Dirtied(record) => self.record(record.failure, |case| case.dirtied(record)),
+            Event::Cached(record) => self.record(record.failure, |case| case.cached(record)),
+            Event::Outcome(record) => self.record(record.failure, |case| {
+                case.outcome.get_or_insert(record);
+            }),
+            Event::Holder(holder) => self.keep(*holder),
+            Event::Loss(loss) => self.losses.add(loss),
             Event::Mark(mark) => {
                 self.complete_ns = self.complete_ns.max(mark.ts_ns);
-                return self.advance(mark.ts_ns, out);
+                self.advance(out);
             }
-            Event::Start(_) | Event::Loss(_) | Event::End(_) => return,
-            Event::Refusal(record) => (record.failure, Record::Refusal(record)),
-            Event::Dirtied(record) => (record.failure, Record::Dirtied(record)),
-            Event::Cached(record) => (record.failure, Record::Cached(record)),
-            Event::Outcome(record) => (record.failure, Record::Outcome(record)),
+            Event::Start(_) | Event::End(_) => {}
+        }
+    }
+
+    /// Ends the run: everything still open is judged with what is known. Tells how much that was.
+    pub fn finish(&mut self, out: &mut Vec<Judged>) -> Open {
+        let mut open = Open::default();
+        let mut rest: Vec<(u64, u64, u32)> = Vec::new();
+        for (at, slot) in (0..).zip(&self.slots) {
+            if let Some(case) = &slot.case {
+                rest.push((case.failure.ts_ns, slot.turn, at));
+            }
+        }
+        rest.sort_unstable();
+        let mut partial: Vec<u64> = self.gathering.keys().copied().collect();
+        partial.sort_unstable();
+        for id in partial {
+            if let Some(at) = self.gathering.remove(&id) {
+                open.partial += 1;
+                self.weigh(at);
+            }
+        }
+        self.last = None;
+        for (_, _, at) in rest {
+            let whole = self.slots[at as usize]
+                .case
+                .as_ref()
+                .is_some_and(Case::whole);
+            let waited = self.look(at, true, out);
+            open.waiting += u64::from(whole && waited);
+        }
+        self.queue.clear();
+        self.arrived.clear();
+        open
+    }
+
+    /// A failure begins.
+    fn open(&mut self, failure: Box<Failure>) {
+        let id = failure.id;
+        if !self.failures_seen.add(id) {
+            return;
+        }
+        let case = Case::new(failure, self.spare.pop().unwrap_or_default());
+        self.turns += 1;
+        let slot = Slot {
+            due: case.graced(),
+            case: Some(case),
+            turn: self.turns,
+            place: None,
         };
-        let Some(case) = self.gathering.get_mut(&id) else {
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.gathering.insert(id, at);
+        self.last = Some((id, at));
+        self.arrived.push((self.turns, at));
+    }
+
+    /// A record of failure `id`.
+    fn record(&mut self, id: u64, add: impl FnOnce(&mut Case)) {
+        // The records of a failure follow each other.
+        let at = match self.last {
+            Some((last, at)) if last == id => at,
+            _ => match self.gathering.get(&id) {
+                Some(at) => *at,
+                None => return,
+            },
+        };
+        let Some(case) = &mut self.slots[at as usize].case else {
             return;
         };
-        match record {
-            Record::Refusal(record) => case.refusals.push(record),
-            Record::Dirtied(record) => case.dirtied.push(record),
-            Record::Cached(record) => case.cached.push(record),
-            Record::Outcome(record) => case.outcome = Some(record),
-        }
-        if case.whole()
-            && let Some(case) = self.gathering.remove(&id)
-        {
-            self.weigh(case, out);
+        add(case);
+        if case.whole() {
+            self.gathering.remove(&id);
+            self.last = None;
+            self.weigh(at);
+        } else {
+            self.last = Some((id, at));
         }
     }
 
-    /// Ends the run: everything still open is judged with what is known.
-    pub fn finish(&mut self, out: &mut Vec<Judged>) {
-        self.advance(u64::MAX, out);
-    }
-
-    /// Offers a holder to the failures that wait, and keeps it for those to come.
-    fn keep(&mut self, holder: Holder, out: &mut Vec<Judged>) {
-        let inode = inode_of(&holder);
-        let turns: Vec<Turn> = self
-            .waiting_of
-            .get(&inode)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
-        for turn in turns {
-            let Some(case) = self.waiting.get_mut(&turn) else {
+    /// Keeps a holder, and puts it before the cases that it bears on.
+    fn keep(&mut self, holder: Holder) {
+        if !self.holders_seen.add(holder.id) {
+            return;
+        }
+        let Some((inode, held)) = lock_of(holder, self.judge.run()) else {
+            return;
+        };
+        if let Some((level, cases)) = self.store.index.prepare(inode, &held) {
+            for at in cases {
+                self.enter(at, 1 << level);
+            }
+        }
+        let mut told = std::mem::take(&mut self.told);
+        let index = &mut self.store.index;
+        index.add(inode, &held, |waiter| told.push(waiter.slot));
+        for at in told.drain(..) {
+            let slot = &mut self.slots[at as usize];
+            let Some(case) = &mut slot.case else {
                 continue;
             };
-            if !case.offer(&holder, self.judge.page_size()) {
-                continue;
-            }
-            let until = self.judge.until(case);
-            if until != turn.0
-                && let Some(case) = self.take(turn)
-            {
-                self.wait_or_conclude(case, until, out);
+            let seen = case.failure.ts_ns;
+            if case.take(&held) && slot.due > seen {
+                slot.due = seen;
+                self.queue.push(Reverse((seen, slot.turn, at)));
             }
         }
-        let held = self.holders.entry(inode).or_default();
-        if held.len() == KEEP_HOLDERS {
-            held.pop_front();
-        }
-        held.push_back(holder);
+        self.told = told;
+        self.store.keep(inode, held);
     }
 
-    /// Decides at once what nothing later can change.
-    fn weigh(&mut self, mut case: Case, out: &mut Vec<Judged>) {
-        let inode = case.inode();
+    /// A case has come in full, or as far as it will: enters it into the index and the queue.
+    fn weigh(&mut self, at: u32) {
+        let Some(case) = &self.slots[at as usize].case else {
+            return;
+        };
+        let seen = case.failure.ts_ns;
         let post = case.failure.phase == Phase::Post;
         if post && !case.lonely() && case.changed_wb_err() {
-            self.explained.entry(inode).or_default().push(Explained {
-                id: case.failure.id,
-                wb_err: case.failure.wb_err_now,
-                ts_ns: case.failure.ts_ns,
-            });
+            self.witnesses.add(case);
         }
-        for holder in self.holders.get(&inode).into_iter().flatten() {
-            case.offer(holder, self.judge.page_size());
+        let mut refusals = case.records.refusals.iter();
+        let asks = refusals.any(|refusal| asks_who_held(case, refusal).is_some());
+        let graced = case.graced();
+        let mut waits = case.lonely();
+        if asks {
+            let inode = case.inode();
+            let (levels, place) = self.store.index.join(inode, at);
+            self.slots[at as usize].place = Some(place);
+            waits |= self.enter(at, levels);
         }
-        let until = self.judge.until(&case);
-        self.wait_or_conclude(case, until, out);
+        let slot = &mut self.slots[at as usize];
+        // As long as nobody is known who held one of its folios, somebody may come who did.
+        slot.due = if waits { graced } else { seen };
+        self.queue.push(Reverse((slot.due, slot.turn, at)));
     }
 
-    fn wait_or_conclude(&mut self, case: Case, until: u64, out: &mut Vec<Judged>) {
-        if until == 0 {
-            return self.conclude(case, out);
+    /// Enters the folios of a case on these levels of the index, and takes the locks that are
+    /// there. Whether there was none for one of them.
+    fn enter(&mut self, at: u32, levels: u16) -> bool {
+        let Some(case) = &mut self.slots[at as usize].case else {
+            return false;
+        };
+        let inode = case.inode();
+        let page_size = self.judge.run().page_size;
+        let mut places = std::mem::take(&mut case.records.places);
+        let mut lacks = false;
+        for folio in 0..case.records.refusals.len() {
+            let refusal = &case.records.refusals[folio];
+            let Some(times) = asks_who_held(case, refusal) else {
+                continue;
+            };
+            let question = Question {
+                waiter: Waiter {
+                    slot: at,
+                    folio: folio as u32,
+                },
+                bytes: bytes(refusal, page_size),
+                times,
+            };
+            let mut found = false;
+            for level in (0..16).filter(|level| levels >> level & 1 == 1) {
+                let index = &mut self.store.index;
+                let cut = index.enter(inode, level, question, &mut places, |held| {
+                    found = true;
+                    case.take(held);
+                });
+                case.cut |= cut;
+            }
+            lacks |= !found;
         }
-        self.turns += 1;
-        let turn = (until, self.turns);
-        self.waiting_of
-            .entry(case.inode())
-            .or_default()
-            .insert(turn);
-        self.waiting.insert(turn, case);
+        case.records.places = places;
+        lacks
     }
 
-    /// Takes a failure that waits.
-    fn take(&mut self, turn: Turn) -> Option<Case> {
-        let case = self.waiting.remove(&turn)?;
-        if let Entry::Occupied(mut turns) = self.waiting_of.entry(case.inode()) {
-            turns.get_mut().remove(&turn);
-            if turns.get().is_empty() {
-                turns.remove();
+    /// Everything whose turn has come.
+    fn advance(&mut self, out: &mut Vec<Judged>) {
+        // Records of a failure follow it directly: those that do not come in time are lost.
+        for (turn, at) in self.arrived.drain(..) {
+            let slot = &self.slots[at as usize];
+            let gathering = slot.turn == turn && slot.case.as_ref().is_some_and(|c| !c.whole());
+            if gathering {
+                self.queue.push(Reverse((slot.due, turn, at)));
             }
         }
-        Some(case)
+        while let Some(Reverse((due, turn, at))) = self.queue.peek().copied()
+            && due <= self.complete_ns
+        {
+            self.queue.pop();
+            let slot = &self.slots[at as usize];
+            let Some(case) = slot
+                .case
+                .as_ref()
+                .filter(|_| slot.turn == turn && slot.due == due)
+            else {
+                continue;
+            };
+            let id = case.failure.id;
+            if self.gathering.get(&id) == Some(&at) {
+                self.gathering.remove(&id);
+                self.last = None;
+                self.weigh(at);
+            } else {
+                self.look(at, false, out);
+            }
+        }
+        self.store.age(self.complete_ns);
+        self.witnesses.age(self.complete_ns);
     }
 
-    fn conclude(&mut self, mut case: Case, out: &mut Vec<Judged>) {
-        case.complete_ns = self.complete_ns;
-        let mut verdict = self.judge.decide(&case);
+    /// Looks at a case, and decides it if nothing later can change it, or if the run has ended.
+    /// Whether something could have.
+    fn look(&mut self, at: u32, ended: bool, out: &mut Vec<Judged>) -> bool {
+        let slot = &mut self.slots[at as usize];
+        let Some(case) = &slot.case else {
+            return false;
+        };
+        let look = Look {
+            case,
+            index: &self.store.index,
+            run: self.judge.run(),
+            complete_ns: self.complete_ns,
+            ended,
+        };
+        let evidence = Evidence {
+            losses: &self.losses,
+            forgotten_ns: self.store.forgotten_ns,
+            ended,
+        };
+        match self.judge.decide(look, evidence) {
+            Decision::Open(until) => {
+                slot.due = until.max(case.failure.ts_ns);
+                self.queue.push(Reverse((slot.due, slot.turn, at)));
+                true
+            }
+            Decision::Decided(verdict, until) => {
+                self.conclude(at, verdict, out);
+                until > self.complete_ns
+            }
+        }
+    }
+
+    fn conclude(&mut self, at: u32, mut verdict: Verdict, out: &mut Vec<Judged>) {
+        let slot = &mut self.slots[at as usize];
+        let place = slot.place.take();
+        let Some(case) = slot.case.take() else {
+            return;
+        };
+        self.free.push(at);
         if case.lonely()
-            && let Some(id) = self.explained_by(&case)
+            && let Some(id) = self.witnesses.explain(&case)
         {
-            verdict.withdrawn = Some(format!("failure {id} set wb_err"));
+            verdict.withdrawn = Some(compact_str::format_compact!("failure {id} set wb_err"));
+        }
+        if let Some(place) = place {
+            let index = &mut self.store.index;
+            let moved = index.leave(case.inode(), place, &case.records.places, at);
+            if let Some(moved) = moved {
+                self.slots[moved as usize].place = Some(place);
+            }
+        }
+        if self.spare.len() < SPARE {
+            self.spare.push(case.records.emptied());
         }
         out.push(Judged {
-            failure: case.failure,
+            failure: *case.failure,
             verdict,
         });
     }
 
-    /// The failure that set the `wb_err` which this one only saw.
-    fn explained_by(&self, case: &Case) -> Option<u64> {
-        let seen = self.explained.get(&case.inode())?;
-        seen.iter()
-            .filter(|e| case.sees_wb_err(e.wb_err))
-            .map(|e| (e.ts_ns.abs_diff(case.failure.ts_ns), e.id))
-            .filter(|(apart, _)| *apart <= GRACE_NS)
-            .min()
-            .map(|(_, id)| id)
-    }
-
-    fn advance(&mut self, mark_ns: u64, out: &mut Vec<Judged>) {
-        // Records of a failure follow it directly: those that have not come are lost.
-        let late = |case: &&Case| case.failure.ts_ns.saturating_add(GRACE_NS) <= mark_ns;
-        let ids: Vec<u64> = self
-            .gathering
-            .values()
-            .filter(late)
-            .map(|c| c.failure.id)
-            .collect();
-        for id in ids {
-            if let Some(case) = self.gathering.remove(&id) {
-                self.weigh(case, out);
-            }
-        }
-        while let Some((&turn, _)) = self.waiting.first_key_value()
-            && turn.0 <= mark_ns
-        {
-            if let Some(case) = self.take(turn) {
-                self.conclude(case, out);
-            }
-        }
-        let old = mark_ns.saturating_sub(KEEP_NS);
-        self.holders.retain(|_, held| {
-            held.retain(|holder| holder.end_ns >= old);
-            !held.is_empty()
-        });
-        self.explained.retain(|_, seen| {
-            seen.retain(|e| e.ts_ns >= old);
-            !seen.is_empty()
-        });
+    /// Nothing is open, and nothing is kept.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.iter().all(|slot| slot.case.is_none())
+            && self.gathering.is_empty()
+            && self.queue.is_empty()
+            && self.store.index.is_empty()
+            && self.witnesses.is_empty()
     }
 }

@@ -1,25 +1,59 @@
 //! Why one folio could not be dropped.
 
-use crate::event::{Holder, HolderKind, How, Phase, Refusal, Touched};
+use compact_str::format_compact;
 
-use super::case::Case;
-use super::refused::explain_refused;
+use crate::event::{HolderKind, How, Phase, Refusal, Text, Touched};
+
+use super::case::{Case, UNLOCK_LINGERS_NS};
+use super::held::Held;
+use super::index::{Index, Place};
+use super::losses::Hooks;
+use super::refused::{explain_refused, state_when_refused};
 use super::{Cause, Confidence, Party};
 
 /// A folio cached so shortly before the end of a write may have come after the kernel had looked:
 /// the time from `invalidate_inode_pages2_range()` to the probe, with a wide margin.
 pub const AFTER_THE_LOOK_NS: u64 = 20_000;
 
+/// The other party, as the records have it.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// It held the range.
+    Held(&'a Held),
+    /// It dirtied the folio.
+    Dirtied(&'a Touched),
+    /// It put it into the page cache.
+    Cached(&'a Touched),
+}
+
+impl Who<'_> {
+    /// Thread.
+    pub fn tid(self) -> u32 {
+        match self {
+            Self::Held(held) => held.tid,
+            Self::Dirtied(toucher) | Self::Cached(toucher) => toucher.tid,
+        }
+    }
+
+    /// As the verdict names it.
+    pub fn party(self) -> Party {
+        match self {
+            Self::Held(held) => holder_party(held),
+            Self::Dirtied(toucher) => toucher_party(toucher, "dirtied"),
+            Self::Cached(toucher) => toucher_party(toucher, "cached"),
+        }
+    }
+}
+
 /// A cause for one folio.
 #[derive(Clone, Debug)]
-pub struct Why {
+pub struct Why<'a> {
     pub cause: Cause,
     pub confidence: Confidence,
-    pub party: Option<Party>,
-    pub holder: Option<u64>,
-    pub reason: Option<String>,
+    pub party: Option<Who<'a>>,
+    pub reason: Option<&'static str>,
     /// Whoever cached the folio during the write.
-    pub cacher: Option<Party>,
+    pub cacher: Option<&'a Touched>,
     /// The holder works for this very write.
     pub own: Option<bool>,
     /// It was seen to be refused, and not only found afterwards.
@@ -30,28 +64,36 @@ pub struct Why {
     pub holds: bool,
     /// Up to when a holder that is not known yet could change it; 0: none could.
     pub until: u64,
+    /// What was lost between these two moments could have changed it, if it rests on that.
+    pub window: (u64, u64),
+    /// What was lost of that.
+    pub lost: Hooks,
+    /// A lock that was over before this moment could not have changed it; none could if absent.
+    pub locks_since: Option<u64>,
 }
 
-impl Why {
+impl<'a> Why<'a> {
     /// A cause of confidence `window`.
-    pub fn because(cause: Cause, reason: &str) -> Self {
+    pub fn because(cause: Cause, reason: &'static str) -> Self {
         Self {
             cause,
             confidence: Confidence::Window,
             party: None,
-            holder: None,
-            reason: Some(reason.to_owned()),
+            reason: Some(reason),
             cacher: None,
             own: None,
             refused: false,
             came_back: false,
             holds: false,
             until: 0,
+            window: (u64::MAX, 0),
+            lost: Hooks::NONE,
+            locks_since: None,
         }
     }
 
     /// Nothing is claimed.
-    pub fn unknown(reason: &str) -> Self {
+    pub fn unknown(reason: &'static str) -> Self {
         Self {
             confidence: Confidence::None,
             ..Self::because(Cause::Unknown, reason)
@@ -66,6 +108,22 @@ impl Why {
             ..self
         }
     }
+
+    /// The same, with the other party.
+    pub fn by(self, who: Who<'a>) -> Self {
+        Self {
+            party: Some(who),
+            ..self
+        }
+    }
+
+    /// The lock that is blamed.
+    pub fn held(&self) -> Option<&'a Held> {
+        match self.party {
+            Some(Who::Held(held)) => Some(held),
+            _ => None,
+        }
+    }
 }
 
 /// What the judge knows of the run.
@@ -76,67 +134,143 @@ pub struct Run {
     pub ordered_blocks: bool,
 }
 
-/// Explains a refused folio.
-pub fn explain(case: &Case, refusal: &Refusal, run: Run) -> Why {
-    match refusal.entered_ns {
-        Some(entered) => explain_refused(case, refusal, entered, run),
-        None => explain_found(case, refusal, run),
+/// A case when it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    pub case: &'a Case,
+    pub index: &'a Index,
+    pub run: Run,
+    /// Every record up to this moment has come.
+    pub complete_ns: u64,
+    /// And no more will.
+    pub ended: bool,
+}
+
+impl<'a> Look<'a> {
+    /// Where the locks on a folio are found.
+    pub fn places(self, number: usize) -> impl Iterator<Item = &'a Place> {
+        let places = self.case.records.places.iter();
+        places.filter(move |place| place.folio as usize == number)
+    }
+
+    /// The bytes of a folio.
+    pub fn bytes(self, refusal: &Refusal) -> (u64, u64) {
+        bytes(refusal, self.run.page_size)
     }
 }
 
-/// Explains a folio that was found in the page cache after the failure.
-fn explain_found(case: &Case, refusal: &Refusal, run: Run) -> Why {
+/// First byte of a folio, and the one behind the last.
+pub fn bytes(refusal: &Refusal, page_size: u64) -> (u64, u64) {
+    let first = refusal.index.saturating_mul(page_size);
+    let len = u64::from(refusal.pages).saturating_mul(page_size);
+    (first, first.saturating_add(len))
+}
+
+/// The first and the last moment at which it may have been tested whether somebody held the folio:
+/// those of its refusal, or the failure. None where the folio's own state explains it.
+pub fn asks_who_held(case: &Case, refusal: &Refusal) -> Option<(u64, u64)> {
+    if case.failure.fs != "btrfs" || case.failure.phase == Phase::Map {
+        return None;
+    }
+    match refusal.entered_ns {
+        Some(entered) => {
+            let clean = state_when_refused(case, refusal).is_none();
+            clean.then_some((entered.min(refusal.ts_ns), refusal.ts_ns))
+        }
+        None => {
+            let seen = case.failure.ts_ns;
+            let ask = was_there(case, refusal) && state_when_found(case, refusal).is_none();
+            ask.then_some((seen, seen))
+        }
+    }
+}
+
+/// Explains the `number`th refused folio.
+pub fn explain<'a>(look: Look<'a>, number: usize, refusal: &'a Refusal) -> Why<'a> {
+    match refusal.entered_ns {
+        Some(entered) => explain_refused(look, number, refusal, entered),
+        None => explain_found(look, number, refusal),
+    }
+}
+
+fn cached_at<'a>(case: &'a Case, refusal: &Refusal) -> Option<&'a Touched> {
+    let mut cached = case.records.cached.iter();
+    cached.find(|touched| touched.index == refusal.index)
+}
+
+/// It was not cached after the failure.
+fn was_there(case: &Case, refusal: &Refusal) -> bool {
+    cached_at(case, refusal).is_none_or(|t| t.ts_ns <= case.failure.ts_ns)
+}
+
+/// Whoever dirtied the page last. Whoever did it before it was cached dirtied a folio that is gone.
+fn dirtied_at<'a>(case: &'a Case, refusal: &Refusal) -> Option<&'a Touched> {
+    let since = cached_at(case, refusal).map_or(0, |t| t.ts_ns);
     let here = |touched: &&Touched| touched.index == refusal.index;
-    let cached = case.cached.iter().find(here);
-    let cached_ns = cached.map(|t| t.ts_ns);
-    // Whoever dirtied the page before it was cached last dirtied a folio that is gone.
-    let toucher = case.dirtied.iter().find(here);
-    let toucher = toucher.filter(|t| cached_ns.is_none_or(|cached| cached <= t.ts_ns));
-    if cached_ns.is_some_and(|ts| ts > case.failure.ts_ns) {
+    let toucher = case.records.dirtied.iter().find(here);
+    toucher.filter(|t| since <= t.ts_ns)
+}
+
+/// Explains a folio that was found in the page cache after the failure.
+fn explain_found<'a>(look: Look<'a>, number: usize, refusal: &'a Refusal) -> Why<'a> {
+    let case = look.case;
+    if !was_there(case, refusal) {
         return Why::unknown("cached after the failure: another folio was refused");
     }
-    let cacher = cached.filter(|t| case.spans(t.ts_ns));
-    let why = explain_state(case, refusal, toucher, cached_ns, run);
+    let cacher = cached_at(case, refusal).filter(|t| case.spans(t.ts_ns));
+    let why =
+        state_when_found(case, refusal).unwrap_or_else(|| clean_when_found(look, number, refusal));
     Why {
         came_back: cacher.is_some(),
-        cacher: cacher.map(|t| toucher_party(t, "cached")),
+        cacher,
+        window: why_window(case, why.window, case.failure.ts_ns),
         ..why
     }
 }
 
-fn explain_state(
-    case: &Case,
-    refusal: &Refusal,
-    toucher: Option<&Touched>,
-    cached_ns: Option<u64>,
-    run: Run,
-) -> Why {
+/// Where nothing else was said, what happened between the begin of the write and a moment counts.
+pub fn why_window(case: &Case, said: (u64, u64), to: u64) -> (u64, u64) {
+    if said.0 <= said.1 {
+        said
+    } else {
+        (case.held_since().min(to), to)
+    }
+}
+
+/// What the state of a folio explains by itself.
+fn state_when_found<'a>(case: &'a Case, refusal: &Refusal) -> Option<Why<'a>> {
     let has = |flag: &str| refusal.folio_flags.iter().any(|f| f == flag);
-    let during = toucher.filter(|t| case.spans(t.ts_ns));
+    let toucher = dirtied_at(case, refusal);
     // The walk comes after the probe's clock: what was dirtied in between tells nothing.
     let after = toucher.is_some_and(|t| t.ts_ns > case.failure.ts_ns);
     if has("dirty") && !after {
-        return match during {
+        let cached_ns = cached_at(case, refusal).map(|t| t.ts_ns);
+        return Some(match toucher.filter(|t| case.spans(t.ts_ns)) {
             Some(toucher) => still_dirty(case, toucher, cached_ns),
             None => dirty_before(case, toucher),
-        };
+        });
     }
     if has("writeback") {
-        return Why::because(Cause::Writeback, "under writeback when it was looked at");
+        let why = Why::because(Cause::Writeback, "under writeback when it was looked at");
+        return Some(why);
     }
-    if let Some(why) = buffered(refusal, has("checked")) {
-        return why;
-    }
+    buffered(refusal, has("checked"))
+}
+
+fn clean_when_found<'a>(look: Look<'a>, number: usize, refusal: &'a Refusal) -> Why<'a> {
+    let case = look.case;
     let holdable = case.failure.fs == "btrfs";
-    let held = holdable.then(|| held(case, refusal, cached_ns, run));
+    let during = dirtied_at(case, refusal).filter(|t| case.spans(t.ts_ns));
+    let held = holdable.then(|| held(look, number, refusal));
     let why = match (held, during) {
         (Some(why), _) if why.cause != Cause::Unknown => why,
-        (_, Some(toucher)) => Why {
-            party: Some(toucher_party(toucher, "dirtied")),
+        (held, Some(toucher)) => Why {
+            locks_since: held.and_then(|why| why.locks_since),
             ..Why::because(
                 Cause::Redirtied,
                 "dirtied during the write, clean again when it was looked at",
             )
+            .by(Who::Dirtied(toucher))
         },
         (Some(unknown), None) => unknown,
         (None, None) => {
@@ -151,12 +285,12 @@ fn explain_state(
 }
 
 /// The party that touched the page cache.
-pub fn toucher_party(toucher: &Touched, did: &str) -> Party {
+fn toucher_party(toucher: &Touched, did: &'static str) -> Party {
     Party {
         pid: toucher.pid,
         tid: toucher.tid,
         comm: toucher.comm.clone(),
-        did: did.to_owned(),
+        did: Text::const_new(did),
         how: Some(toucher.how).filter(|how| *how != How::Unknown),
         since_ns: toucher.ts_ns,
         held_ns: None,
@@ -177,15 +311,11 @@ fn doubt(case: &Case, cached_ns: Option<u64>) -> Option<&'static str> {
 }
 
 /// Dirtied during the write, and dirty still.
-fn still_dirty(case: &Case, toucher: &Touched, cached_ns: Option<u64>) -> Why {
-    let party = Some(toucher_party(toucher, "dirtied"));
+fn still_dirty<'a>(case: &Case, toucher: &'a Touched, cached_ns: Option<u64>) -> Why<'a> {
     let clean_then = case.failure.fs == "btrfs" && case.late(toucher.ts_ns);
     let doubt = doubt(case, cached_ns)
         .or_else(|| clean_then.then_some("dirtied so late that a lock may have refused it before"));
-    let why = Why {
-        party,
-        ..Why::because(Cause::Redirtied, doubt.unwrap_or_default())
-    };
+    let why = Why::because(Cause::Redirtied, doubt.unwrap_or_default()).by(Who::Dirtied(toucher));
     match doubt {
         Some(_) => why,
         None => why.exact(),
@@ -193,19 +323,16 @@ fn still_dirty(case: &Case, toucher: &Touched, cached_ns: Option<u64>) -> Why {
 }
 
 /// Dirty, but nobody was seen to dirty it during the write.
-fn dirty_before(case: &Case, toucher: Option<&Touched>) -> Why {
+fn dirty_before<'a>(case: &Case, toucher: Option<&'a Touched>) -> Why<'a> {
     let Some(toucher) = toucher else {
         return Why::because(
             Cause::Redirtied,
             "dirtied unseen: before the file was watched, or forgotten since",
         );
     };
-    let party = Some(toucher_party(toucher, "dirtied"));
     if case.failure.duration_ns == 0 {
-        return Why {
-            party,
-            ..Why::because(Cause::Redirtied, "the begin of the write was not seen")
-        };
+        return Why::because(Cause::Redirtied, "the begin of the write was not seen")
+            .by(Who::Dirtied(toucher));
     }
     if case.failure.phase == Phase::Pre && !case.tried() {
         return Why::because(
@@ -213,14 +340,11 @@ fn dirty_before(case: &Case, toucher: Option<&Touched>) -> Why {
             "dirty since before the write began: the flush did not write it back",
         );
     }
-    Why {
-        party,
-        ..Why::because(Cause::Redirtied, "dirty since before the write began")
-    }
+    Why::because(Cause::Redirtied, "dirty since before the write began").by(Who::Dirtied(toucher))
 }
 
 /// ext4 and jbd2: what keeps buffer heads from being freed (fs/buffer.c `drop_buffers`).
-pub fn buffered(refusal: &Refusal, checked: bool) -> Option<Why> {
+pub fn buffered<'a>(refusal: &Refusal, checked: bool) -> Option<Why<'a>> {
     let buffers = refusal.buffers.as_ref()?;
     let has = |bit: &str| buffers.state.iter().any(|b| b == bit);
     if checked || has("jbd") {
@@ -237,83 +361,94 @@ pub fn buffered(refusal: &Refusal, checked: bool) -> Option<Why> {
     })
 }
 
-/// Whether the holder's range and the folio have a byte in common.
-pub fn overlaps(holder: &Holder, refusal: &Refusal, page_size: u64) -> bool {
-    let first = refusal.index.saturating_mul(page_size);
-    let end = first.saturating_add(u64::from(refusal.pages).saturating_mul(page_size));
-    holder.len > 0 && holder.pos < end && first < holder.pos.saturating_add(holder.len)
-}
-
-/// Whether a holder can be what keeps a folio of this write from being released.
-pub fn may_refuse(case: &Case, holder: &Holder, run: Run) -> bool {
+/// Whether a lock can be what keeps a folio of this write from being released.
+pub fn may_refuse(case: &Case, held: &Held) -> bool {
     // The writer holds no lock while it invalidates, but for one that another task gives up: that
     // of a read that goes on in the background.
-    let own = holder.tid == case.failure.tid
-        && case.failure.completed_by.is_none()
-        && holder.unlocked_by.is_none();
-    (holder.kind != HolderKind::OrderedIo || run.ordered_blocks) && !own
+    let own =
+        held.tid == case.failure.tid && case.failure.completed_by.is_none() && !held.handed_on;
+    !own && held.start_ns <= case.failure.ts_ns
 }
 
 /// A clean folio on btrfs: somebody held its range in the extent io tree.
-fn held(case: &Case, refusal: &Refusal, cached_ns: Option<u64>, run: Run) -> Why {
+fn held<'a>(look: Look<'a>, number: usize, refusal: &Refusal) -> Why<'a> {
+    let case = look.case;
     let (begin, seen) = (case.begin_ns(), case.failure.ts_ns);
+    let cached_ns = cached_at(case, refusal).map(|t| t.ts_ns);
     // The look comes at the end of the write; before submission that can be long before the probe.
     let from = match case.failure.phase {
         Phase::Post => begin.max(seen.saturating_sub(AFTER_THE_LOOK_NS)),
         _ => case.held_since(),
     }
     .max(cached_ns.unwrap_or(0));
-    let lock = case
-        .holders
-        .iter()
-        .filter(|h| may_refuse(case, h, run) && overlaps(h, refusal, run.page_size))
-        .filter_map(|h| Some((h.locked_ns?, h.unlocked_ns?, h)))
-        .filter(|(locked, unlocked, _)| locked <= unlocked && *locked <= seen && from <= *unlocked)
-        // Locks of a range follow each other, and the refusal is at the end: the last one counts.
-        // Of several that held parts of a large folio to the end it is the first record: the
-        // verdict does not wait for another.
-        .max_by_key(|(_, unlocked, h)| (*unlocked.min(&seen), std::cmp::Reverse(h.id)));
-    let Some((locked, unlocked, holder)) = lock else {
-        return Why::unknown("clean when it was looked at, and no holder of its range was seen");
+    let bytes = look.bytes(refusal);
+    let may = |held: &Held| held.meets(bytes) && may_refuse(case, held);
+    // Locks of a range follow each other, and the refusal is at the end: the last one counts. Of
+    // several that held parts of a large folio to the end it is the first record: the verdict does
+    // not wait for another.
+    let at_the_end = case.records.held.iter().map(AsRef::as_ref);
+    let at_the_end = at_the_end.filter(|h: &&Held| h.tried <= seen && seen <= h.given_up && may(h));
+    let lock = at_the_end.min_by_key(|held| held.id).or_else(|| {
+        let before = look.index;
+        before.last_before(look.places(number), (from, seen), may)
+    });
+    let locks_since = Some(from);
+    let Some(held) = lock else {
+        return Why {
+            locks_since,
+            ..Why::unknown(if look.ended && look.complete_ns < case.graced() {
+                "clean when it was looked at, and no holder of its range had ended when the run did"
+            } else {
+                "clean when it was looked at, and no holder of its range was seen"
+            })
+        };
     };
-    let whole = case.failure.duration_ns != 0 && locked <= begin && seen <= unlocked;
+    let holds = seen <= held.given_up;
+    let whole = case.failure.duration_ns != 0 && held.tried <= begin && holds;
     let doubt = doubt(case, cached_ns).filter(|_| whole);
     let certain = whole && doubt.is_none();
     let why = Why {
-        party: Some(holder_party(holder, locked, unlocked)),
-        holder: Some(holder.id),
-        own: case.made_by_writer(holder),
-        holds: seen <= unlocked,
+        own: case.made_by_writer(held),
+        holds,
+        window: (lock_window_begin(held.tried), seen),
+        locks_since: if holds { Some(seen) } else { locks_since },
         ..Why::because(
-            cause_of(holder),
+            cause_of(held),
             doubt.unwrap_or("held for a part of the write; the moment of refusal was not seen"),
         )
+        .by(Who::Held(held))
     };
     if certain { why.exact() } else { why }
 }
 
+/// Since when a lost lock could have been in force instead of one that was tried for at `tried`:
+/// one that was given up while this one was being taken, of whose begin nothing is known.
+pub fn lock_window_begin(tried: u64) -> u64 {
+    tried.saturating_sub(UNLOCK_LINGERS_NS)
+}
+
 /// The cause that a holder is.
-pub fn cause_of(holder: &Holder) -> Cause {
-    match holder.kind {
+pub fn cause_of(held: &Held) -> Cause {
+    match held.kind {
         HolderKind::OrderedIo => Cause::OrderedIo,
         HolderKind::ExtentLock => Cause::ExtentLock,
     }
 }
 
 /// The party that held the range.
-pub fn holder_party(holder: &Holder, locked: u64, unlocked: u64) -> Party {
-    let did = match (&holder.kind, &holder.function) {
-        (HolderKind::OrderedIo, _) => "completed ordered I/O".to_owned(),
-        (HolderKind::ExtentLock, Some(function)) => format!("locked in {function}"),
-        (HolderKind::ExtentLock, None) => "locked the extent".to_owned(),
+fn holder_party(held: &Held) -> Party {
+    let did = match (&held.kind, &held.function) {
+        (HolderKind::OrderedIo, _) => Text::const_new("completed ordered I/O"),
+        (HolderKind::ExtentLock, Some(function)) => format_compact!("locked in {function}"),
+        (HolderKind::ExtentLock, None) => Text::const_new("locked the extent"),
     };
     Party {
-        pid: holder.pid,
-        tid: holder.tid,
-        comm: holder.comm.clone(),
+        pid: held.pid,
+        tid: held.tid,
+        comm: held.comm.clone(),
         did,
         how: None,
-        since_ns: locked,
-        held_ns: Some(unlocked.saturating_sub(locked)),
+        since_ns: held.tried,
+        held_ns: Some(held.given_up - held.tried),
     }
 }

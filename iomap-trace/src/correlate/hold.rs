@@ -13,100 +13,80 @@
 
 use std::cmp::Reverse;
 
-use crate::event::{Holder, HolderKind, Refusal};
+use crate::event::Refusal;
 
-use super::case::{Case, UNLOCK_LINGERS_NS, UNLOCK_TAKES_NS};
-use super::folio::{Run, Why, cause_of, holder_party, may_refuse, overlaps};
+use super::case::UNLOCK_LINGERS_NS;
+use super::folio::{Look, Who, Why, cause_of, lock_window_begin, may_refuse};
+use super::held::Held;
 
 /// An unlock and the next lock can both be under way, each between its event and its effect, for at
 /// most this long: the time of the probes themselves.
 const BOTH_TAKE_NS: u64 = 10_000;
 /// Work on an ordered extent goes on for a while after its unlock, and is only told of when it ends.
 const SETTLES_NS: u64 = 20_000_000;
+/// At most this many locks that were had after a refusal are looked at for one that excludes an
+/// earlier one. The first of them exclude the most.
+const LATER: usize = 1024;
 
-/// A recorded hold that could refuse the folio.
-#[derive(Clone, Copy, Debug)]
-struct Hold<'a> {
-    holder: &'a Holder,
-    /// Last attempt to lock.
-    tried: u64,
-    /// Event of the unlock.
-    given_up: u64,
+/// The first instant at which it may have been in force.
+fn from(held: &Held, all: &[&Held]) -> u64 {
+    let before = all
+        .iter()
+        .filter(|other| other.given_up < held.given_up && other.meets((held.pos, held.end)));
+    before
+        .map(|other| other.given_up + 1)
+        .fold(held.tried, u64::max)
 }
 
-impl Hold<'_> {
-    /// Whether both need the same byte.
-    fn excludes(&self, other: &Self) -> bool {
-        let end = |holder: &Holder| holder.pos.saturating_add(holder.len);
-        self.holder.pos < end(other.holder) && other.holder.pos < end(self.holder)
-    }
-
-    /// Whether both are parts of one lock that was given up piece by piece.
-    fn same_lock(&self, other: &Self) -> bool {
-        let key = |hold: &Self| (hold.holder.kind, hold.holder.tid, hold.tried);
-        key(self) == key(other)
-    }
-
-    /// The first instant at which it may have been in force.
-    fn from(&self, all: &[Hold]) -> u64 {
-        let before = all
-            .iter()
-            .filter(|other| other.given_up < self.given_up && other.excludes(self));
-        before
-            .map(|other| other.given_up + 1)
-            .fold(self.tried, u64::max)
-    }
-
-    /// When it was over for certain: work on an ordered extent ends after its unlock.
-    fn over(&self) -> u64 {
-        match self.holder.kind {
-            HolderKind::OrderedIo => self.holder.end_ns.max(self.given_up),
-            HolderKind::ExtentLock => self.given_up.saturating_add(UNLOCK_TAKES_NS),
+/// The last instant at which it may have been in force.
+fn to(held: &Held, all: &[&Held]) -> u64 {
+    let next = all
+        .iter()
+        .filter(|other| held.given_up < other.given_up && other.meets((held.pos, held.end)));
+    next.map(|next| {
+        if next.tried > held.given_up {
+            (next.tried - 1).max(held.given_up.saturating_add(BOTH_TAKE_NS))
+        } else {
+            next.given_up
         }
-    }
-
-    /// The last instant at which it may have been in force.
-    fn to(&self, all: &[Hold]) -> u64 {
-        let next = all
-            .iter()
-            .filter(|other| self.given_up < other.given_up && other.excludes(self));
-        let latest = self.over();
-        next.map(|next| {
-            if next.tried > self.given_up {
-                (next.tried - 1).max(self.given_up.saturating_add(BOTH_TAKE_NS))
-            } else {
-                next.given_up
-            }
-        })
-        .fold(latest, u64::min)
-    }
+    })
+    .fold(held.over(), u64::min)
 }
 
 /// A hold that may have been in force during the refusal.
 #[derive(Clone, Copy, Debug)]
 struct Candidate<'a> {
-    hold: Hold<'a>,
+    held: &'a Held,
     /// It was, the whole time.
     contains: bool,
     /// For how much of the refusal it is on record.
     covers: u64,
 }
 
-/// A clean folio on btrfs, of which the kernel was asked at `entered` to release it.
-pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Why {
-    let candidates = candidates(case, refusal, entered, run);
+/// The `number`th folio: clean, on btrfs, and the kernel was asked at `entered` to release it.
+pub fn refused_by_lock<'a>(
+    look: Look<'a>,
+    number: usize,
+    refusal: &Refusal,
+    entered: u64,
+) -> Why<'a> {
+    let case = look.case;
+    let (candidates, cut) = candidates(look, number, refusal, entered);
     let best = candidates.iter().max_by_key(|candidate| {
-        let last = candidate.hold.given_up.min(refusal.ts_ns);
-        let id = Reverse(candidate.hold.holder.id);
+        let last = candidate.held.given_up.min(refusal.ts_ns);
+        let id = Reverse(candidate.held.id);
         (candidate.contains, candidate.covers, last, id)
     });
+    let locks_since = Some(entered.saturating_sub(UNLOCK_LINGERS_NS));
     let Some(best) = best else {
-        if let Some(why) = lingering(case, refusal, entered, run) {
-            return why;
+        if let Some(why) = lingering(look, number, refusal, entered) {
+            return Why { locks_since, ..why };
         }
         return Why {
             until: case.graced(),
-            ..Why::unknown(if case.complete_ns < case.graced() {
+            window: (lock_window_begin(entered), case.graced()),
+            locks_since,
+            ..Why::unknown(if look.complete_ns < case.graced() {
                 "clean when refused, and no holder of its range had ended when the run did"
             } else {
                 "clean when refused, and no holder of its range was seen"
@@ -114,15 +94,15 @@ pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -
         };
     };
     let mut others = candidates.iter();
-    let alone = others.all(|other| other.hold.same_lock(&best.hold));
+    let alone = !cut && others.all(|other| other.held.same_lock(best.held));
     let until = if alone && best.contains {
-        let ended = best.hold.given_up.max(case.failure.ts_ns);
+        let ended = best.held.given_up.max(case.failure.ts_ns);
         case.graced().min(ended.saturating_add(SETTLES_NS))
     } else {
         case.graced()
     };
     // Of a lock that another task gives up it is not certain who took it.
-    let certain = best.hold.holder.unlocked_by.is_none();
+    let certain = !best.held.handed_on;
     let doubt = if !certain {
         "unlocked by another task: the last one that was seen to lock the range is named"
     } else if alone {
@@ -132,9 +112,10 @@ pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -
     };
     let why = Why {
         until,
-        ..named(case, best.hold, doubt)
+        locks_since,
+        ..named(look, best.held, entered, until, doubt)
     };
-    if alone && certain && until <= case.complete_ns {
+    if alone && certain && until <= look.complete_ns {
         why.exact()
     } else {
         why
@@ -143,73 +124,71 @@ pub fn refused_by_lock(case: &Case, refusal: &Refusal, entered: u64, run: Run) -
 
 /// Whoever began to unlock last: where the tree has many states an unlock takes a while, and no
 /// event tells its end. Nobody else has locked the range since.
-fn lingering(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Option<Why> {
-    let may = |holder: &&Holder| {
-        may_refuse(case, holder, run) && overlaps(holder, refusal, run.page_size)
-    };
-    let holders = case.holders.iter().filter(may);
-    let last = holders
-        .filter_map(|h| Some((h.unlocked_ns?, h.locked_ns?, h)))
-        .filter(|(unlocked, locked, _)| {
-            locked <= unlocked
-                && *unlocked < entered
-                && entered <= unlocked.saturating_add(UNLOCK_LINGERS_NS)
-        })
-        .max_by_key(|(unlocked, _, h)| (*unlocked, Reverse(h.id)));
-    let (given_up, tried, holder) = last?;
-    let hold = Hold {
-        holder,
-        tried,
-        given_up,
-    };
+fn lingering<'a>(
+    look: Look<'a>,
+    number: usize,
+    refusal: &Refusal,
+    entered: u64,
+) -> Option<Why<'a>> {
+    let bytes = look.bytes(refusal);
+    let may = |held: &Held| held.meets(bytes) && may_refuse(look.case, held);
+    let since = entered.saturating_sub(UNLOCK_LINGERS_NS);
+    let places = look.places(number);
+    let last = look.index.last_before(places, (since, entered), may)?;
+    let until = look.case.graced();
+    let doubt = "its unlock had begun shortly before, and may not have ended";
     Some(Why {
-        until: case.graced(),
-        ..named(
-            case,
-            hold,
-            "its unlock had begun shortly before, and may not have ended",
-        )
+        until,
+        ..named(look, last, entered, until, doubt)
     })
 }
 
 /// Names the one who held it, with a doubt.
-fn named(case: &Case, hold: Hold, doubt: &str) -> Why {
-    let holder = hold.holder;
+fn named<'a>(look: Look, held: &'a Held, entered: u64, until: u64, doubt: &'static str) -> Why<'a> {
     Why {
-        party: Some(holder_party(holder, hold.tried, hold.given_up)),
-        holder: Some(holder.id),
-        own: case.made_by_writer(holder),
+        own: look.case.made_by_writer(held),
         holds: true,
-        ..Why::because(cause_of(holder), doubt)
+        // A lock that was lost would be known by the time at which none is waited for any more.
+        window: (lock_window_begin(held.tried.min(entered)), until),
+        ..Why::because(cause_of(held), doubt).by(Who::Held(held))
     }
 }
 
-fn candidates<'a>(case: &'a Case, refusal: &Refusal, entered: u64, run: Run) -> Vec<Candidate<'a>> {
+/// Who may have held the folio during the refusal.
+///
+/// Of all locks of the folio's bytes only these matter: those that were tried for before its end
+/// and over after its begin, of which the case has all (physically one, and who unlocked within the
+/// millisecond before); and those that were tried for later but given up before one of the first:
+/// they show that it had to wait (physically none, or it is none of the first). Also whether some
+/// were left out.
+fn candidates<'a>(
+    look: Look<'a>,
+    number: usize,
+    refusal: &Refusal,
+    entered: u64,
+) -> (Vec<Candidate<'a>>, bool) {
     let refused = refusal.ts_ns;
-    let holds: Vec<Hold> = case
-        .holders
+    let bytes = look.bytes(refusal);
+    let may = |held: &&Held| held.meets(bytes) && may_refuse(look.case, held);
+    let held = look.case.records.held.iter().map(AsRef::as_ref);
+    // What was given up long before says nothing of any other.
+    let mut holds: Vec<&Held> = held.filter(may).filter(|h| entered <= h.over()).collect();
+    let last = holds.iter().map(|held| held.given_up).max().unwrap_or(0);
+    let first = holds.len();
+    if last > refused {
+        let later = look.index.between(look.places(number), (refused, last));
+        holds.extend(later.filter(may).filter(|h| refused < h.tried).take(LATER));
+    }
+    let cut = holds.len() - first == LATER;
+    let candidates = holds[..first]
         .iter()
-        .filter(|holder| may_refuse(case, holder, run) && overlaps(holder, refusal, run.page_size))
-        // Without a lock (NOCOW) nothing was held.
-        .filter_map(|holder| {
-            let (tried, given_up) = (holder.locked_ns?, holder.unlocked_ns?);
-            let hold = Hold {
-                holder,
-                tried,
-                given_up,
-            };
-            // What was given up long before says nothing of any other.
-            (tried <= given_up && entered <= hold.over()).then_some(hold)
+        .map(|held| (*held, from(held, &holds), to(held, &holds)))
+        .filter(|(_, from, to)| *from <= refused && entered <= *to)
+        .map(|(held, from, _)| Candidate {
+            held,
+            contains: from <= entered && refused <= held.given_up,
+            covers: held.given_up.min(refused).saturating_sub(from.max(entered)),
         })
         .collect();
-    holds
-        .iter()
-        .map(|hold| (*hold, hold.from(&holds), hold.to(&holds)))
-        .filter(|(_, from, to)| *from <= refused && entered <= *to)
-        .map(|(hold, from, _)| Candidate {
-            hold,
-            contains: from <= entered && refused <= hold.given_up,
-            covers: hold.given_up.min(refused).saturating_sub(from.max(entered)),
-        })
-        .collect()
+    (candidates, cut)
 }

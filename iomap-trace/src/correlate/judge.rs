@@ -1,17 +1,26 @@
 //! Decides the cause of one failure.
 
-use crate::event::{Facts, HookState, Phase, Start, Touched};
+use crate::event::{Facts, HookState, Phase, Start, Text, Touched};
 
 use super::case::Case;
-use super::folio::{Run, Why, explain, toucher_party};
-use super::{Cause, Confidence, Party, Verdict, Witness};
+use super::evidence::Evidence;
+use super::folio::{Look, Run, Who, Why, explain};
+use super::{Cause, Confidence, Verdict, Witness};
 
 /// What the judge knows of the run.
 #[derive(Debug)]
 pub struct Judge {
     facts: Facts,
     run: Run,
-    skipped: Vec<String>,
+    skipped: Vec<Text>,
+}
+
+/// The verdict on a case, or the moment up to which something could still change it.
+#[derive(Debug)]
+pub enum Decision {
+    /// Also the moment.
+    Decided(Verdict, u64),
+    Open(u64),
 }
 
 impl Judge {
@@ -23,44 +32,48 @@ impl Judge {
                 page_size: start.page_size,
                 ordered_blocks: start.facts.ordered_blocks_release != Some(false),
             },
-            skipped: skipped.map(|h| h.hook.clone()).collect(),
+            skipped: skipped.map(|h| h.hook.as_str().into()).collect(),
         }
     }
 
-    /// Bytes of a page.
-    pub fn page_size(&self) -> u64 {
-        self.run.page_size
+    /// What folios are explained with.
+    pub fn run(&self) -> Run {
+        self.run
     }
 
-    /// Up to which moment something that is not known yet could still change the verdict; 0 when
-    /// nothing could.
-    pub fn until(&self, case: &Case) -> u64 {
-        if case.lonely() {
-            return case.graced();
+    /// Decides a case, if nothing later can change it or nothing later comes.
+    pub fn decide(&self, look: Look, evidence: Evidence) -> Decision {
+        let whys = self.whys(look);
+        let until = match look.case.failure.phase {
+            Phase::Map => 0,
+            _ if look.case.lonely() => look.case.graced(),
+            _ => whys.iter().map(|why| why.until).max().unwrap_or(0),
+        };
+        if !look.ended && until.max(look.case.failure.ts_ns) > look.complete_ns {
+            return Decision::Open(until);
         }
-        if case.failure.phase == Phase::Map {
-            return 0;
-        }
-        let whys = self.whys(case);
-        whys.iter().map(|why| why.until).max().unwrap_or(0)
+        let weighing = Weighing {
+            judge: self,
+            case: look.case,
+            evidence,
+            until,
+        };
+        let verdict = match look.case.failure.phase {
+            Phase::Pre => weighing.pre(whys),
+            Phase::Map => weighing.map(),
+            Phase::Post => weighing.post(whys),
+        };
+        Decision::Decided(verdict, until)
     }
 
-    /// Decides.
-    pub fn decide(&self, case: &Case) -> Verdict {
-        match case.failure.phase {
-            Phase::Pre => self.pre(case),
-            Phase::Map => self.map(case),
-            Phase::Post => self.post(case),
+    fn whys<'a>(&self, look: Look<'a>) -> Vec<Why<'a>> {
+        let refusals = look.case.records.refusals.iter().enumerate();
+        if look.case.failure.phase == Phase::Map {
+            return Vec::new();
         }
-    }
-
-    fn whys(&self, case: &Case) -> Vec<Why> {
-        let mut whys: Vec<Why> = case
-            .refusals
-            .iter()
-            .map(|refusal| explain(case, refusal, self.run))
-            .collect();
-        if case.errno().is_some_and(|errno| errno != -libc::EBUSY) {
+        let mut whys = Vec::with_capacity(look.case.records.refusals.len() + 1);
+        whys.extend(refusals.map(|(number, refusal)| explain(look, number, refusal)));
+        if look.case.errno().is_some_and(|errno| errno != -libc::EBUSY) {
             // EBUSY is the one error that the invalidation makes itself: others are the launder's.
             whys.push(Why {
                 refused: true,
@@ -69,12 +82,24 @@ impl Judge {
         }
         whys
     }
+}
 
-    fn pre(&self, case: &Case) -> Verdict {
-        if let Some(why) = self.writeback_error(case) {
-            return self.verdict(case, vec![why]);
+/// A case that is decided.
+#[derive(Clone, Copy, Debug)]
+struct Weighing<'a> {
+    judge: &'a Judge,
+    case: &'a Case,
+    evidence: Evidence<'a>,
+    /// Up to when its locks were waited for.
+    until: u64,
+}
+
+impl<'a> Weighing<'a> {
+    fn pre(self, mut whys: Vec<Why<'a>>) -> Verdict {
+        let case = self.case;
+        if let Some(why) = self.writeback_error() {
+            return self.verdict(vec![why]);
         }
-        let mut whys = self.whys(case);
         let unexplained = whys.iter().all(|why| why.cause == Cause::Unknown);
         let before = case.write_back_failed_before() && !case.tried();
         if unexplained && self.flush_can_fire() && before {
@@ -83,16 +108,17 @@ impl Judge {
                 "write-back failed just before the write began, and nothing else explains it",
             )];
         }
-        self.verdict(case, whys)
+        self.verdict(whys)
     }
 
     /// A flush that fails before the write looks like a failed invalidation.
-    fn flush_can_fire(&self) -> bool {
-        self.facts.writeback_error_fires != Some(false)
+    fn flush_can_fire(self) -> bool {
+        self.judge.facts.writeback_error_fires != Some(false)
     }
 
     /// The flush before the write failed: nothing was invalidated, nobody stood in the way.
-    fn writeback_error(&self, case: &Case) -> Option<Why> {
+    fn writeback_error(self) -> Option<Why<'a>> {
+        let case = self.case;
         if !self.flush_can_fire() || case.tried() {
             return None;
         }
@@ -100,7 +126,7 @@ impl Judge {
         if !seen {
             return None;
         }
-        let collided = case.dirtied.iter().any(|t| case.spans(t.ts_ns));
+        let collided = case.records.dirtied.iter().any(|t| case.spans(t.ts_ns));
         let why = Why::because(
             Cause::WritebackError,
             "write-back failed, and a folio was dirtied again as well",
@@ -108,47 +134,45 @@ impl Judge {
         Some(if collided { why } else { why.exact() })
     }
 
-    fn map(&self, case: &Case) -> Verdict {
-        let last = |touched: &[Touched]| {
-            touched
-                .iter()
-                .filter(|t| case.spans(t.ts_ns))
-                .max_by_key(|t| t.ts_ns)
-                .cloned()
+    fn map(self) -> Verdict {
+        let case = self.case;
+        let last = |touched: &'a [Touched]| {
+            let during = touched.iter().filter(|t| case.spans(t.ts_ns));
+            during.max_by_key(|t| t.ts_ns)
         };
-        let cached = last(&case.cached).map(|t| toucher_party(&t, "cached"));
-        let party = cached.or_else(|| last(&case.dirtied).map(|t| toucher_party(&t, "dirtied")));
+        let party = last(&case.records.cached).map(Who::Cached);
+        let party = party.or_else(|| last(&case.records.dirtied).map(Who::Dirtied));
         let why = Why::because(
             Cause::Reappeared,
             "nobody was seen to bring the folio back during the write",
         );
-        let why = match party {
-            Some(_) => Why { party, ..why }.exact(),
+        self.verdict(vec![match party {
+            Some(party) => why.by(party).exact(),
             None => why,
-        };
-        self.verdict(case, vec![why])
+        }])
     }
 
-    fn post(&self, case: &Case) -> Verdict {
+    fn post(self, whys: Vec<Why<'a>>) -> Verdict {
+        let case = self.case;
         if case.certain() {
-            let mut verdict = self.verdict(case, self.whys(case));
+            let mut verdict = self.verdict(whys);
             verdict.witness = Some(match case.errno() {
                 Some(_) => Witness::Result,
                 None => Witness::Warned,
             });
             return verdict;
         }
-        let witness = match (case.refusals.is_empty(), case.changed_wb_err()) {
+        let witness = match (case.records.refusals.is_empty(), case.changed_wb_err()) {
             (false, true) => Witness::Both,
             (false, false) => Witness::Folio,
             (true, _) => Witness::WbErr,
         };
         let late = |index| {
-            case.cached
+            case.records
+                .cached
                 .iter()
                 .any(|t| t.index == index && case.late(t.ts_ns))
         };
-        let whys = self.whys(case);
         // A clean folio that nothing holds is dropped: one that is there came later.
         let shows = |why: &Why| match why.cause {
             Cause::Unknown => false,
@@ -156,11 +180,12 @@ impl Judge {
             _ => true,
         };
         let shown = case
+            .records
             .refusals
             .iter()
             .zip(&whys)
             .any(|(r, why)| why.refused || !late(r.index) && shows(why));
-        let mut verdict = self.verdict(case, whys);
+        let mut verdict = self.verdict(whys);
         verdict.witness = Some(witness);
         if witness != Witness::Both && verdict.confidence == Confidence::Exact {
             verdict.confidence = Confidence::Window;
@@ -169,8 +194,14 @@ impl Judge {
             } else {
                 "wb_err held an unseen EIO and could not change"
             };
-            verdict.reason = Some(reason.to_owned());
-            verdict.evidence_missing = self.missing(case);
+            verdict.reason = Some(Text::const_new(reason));
+            // What was lost had no part in an exact verdict, or it is named already.
+            let named = std::mem::replace(&mut verdict.evidence_missing, self.missing());
+            for hook in named {
+                if !verdict.evidence_missing.contains(&hook) {
+                    verdict.evidence_missing.push(hook);
+                }
+            }
         }
         let withdrawn = match witness {
             Witness::WbErr if case.write_back_failed() => "a failed write-back set wb_err",
@@ -182,73 +213,80 @@ impl Judge {
             }
             _ => return verdict,
         };
-        verdict.withdrawn = Some(withdrawn.to_owned());
+        verdict.withdrawn = Some(Text::const_new(withdrawn));
         verdict
     }
 
     /// The clearest of the folios' causes speaks for the failure.
-    fn verdict(&self, case: &Case, mut whys: Vec<Why>) -> Verdict {
-        // The sort is stable: among equals the first folio speaks.
-        whys.sort_by_key(|why| {
+    fn verdict(self, mut whys: Vec<Why<'a>>) -> Verdict {
+        let case = self.case;
+        if whys.is_empty() {
+            whys.push(nothing_left(case));
+        }
+        for why in &mut whys {
+            self.evidence.doubt(case, why, self.until);
+        }
+        // Among equals the first folio speaks.
+        let clearness = |why: &&Why| {
             let unknown = why.cause == Cause::Unknown;
             (why.confidence, !why.refused, why.came_back, unknown)
-        });
-        let holders = {
-            let mut ids: Vec<u64> = whys.iter().filter_map(|why| why.holder).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
         };
-        let mut also: Vec<Cause> = whys.iter().skip(1).map(|why| why.cause).collect();
-        let first = whys
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| nothing_left(case));
+        let Some(first) = whys.iter().min_by_key(clearness) else {
+            unreachable!("there is always one")
+        };
+        let mut holders: Vec<u64> = Vec::new();
+        let mut also: Vec<Cause> = Vec::new();
+        for why in &whys {
+            holders.extend(why.held().map(|held| held.id));
+            if why.cause != first.cause {
+                also.push(why.cause);
+            }
+        }
+        holders.sort_unstable();
+        holders.dedup();
         also.sort_unstable();
         also.dedup();
-        also.retain(|cause| *cause != first.cause);
         let certain = first.confidence == Confidence::Exact && first.reason.is_none();
-        let by_writer = |party: &Party| party.tid == case.failure.tid;
+        let mut evidence_missing = if certain { Vec::new() } else { self.missing() };
+        self.evidence.name(first.lost, &mut evidence_missing);
+        let reason = self.evidence.reason(case, first);
         Verdict {
             failure: case.failure.id,
             cause: first.cause,
             confidence: first.confidence,
             self_inflicted: first
                 .own
-                .unwrap_or_else(|| first.party.as_ref().is_some_and(by_writer)),
-            cached_by: first.cacher.filter(|_| case.failure.phase == Phase::Post),
-            party: first.party,
+                .unwrap_or_else(|| first.party.is_some_and(|who| who.tid() == case.failure.tid)),
+            cached_by: first
+                .cacher
+                .filter(|_| case.failure.phase == Phase::Post)
+                .map(|toucher| Who::Cached(toucher).party()),
+            party: first.party.map(Who::party),
             holders,
             also,
             witness: None,
             outcome: case.outcome_kind(),
             withdrawn: None,
-            reason: first.reason,
-            evidence_missing: if certain {
-                Vec::new()
-            } else {
-                self.missing(case)
-            },
+            reason,
+            evidence_missing,
         }
     }
 
     /// Hooks that could have said more about this failure, had they a probe.
-    fn missing(&self, case: &Case) -> Vec<String> {
+    fn missing(self) -> Vec<Text> {
+        let case = self.case;
         let btrfs = case.failure.fs == "btrfs";
         let matters = |hook: &str| match hook {
             "ordered" | "extent-lock" => btrfs,
             "stale-warn" => case.failure.phase == Phase::Post,
             _ => true,
         };
-        self.skipped
-            .iter()
-            .filter(|hook| matters(hook))
-            .cloned()
-            .collect()
+        let skipped = self.judge.skipped.iter();
+        skipped.filter(|hook| matters(hook)).cloned().collect()
     }
 }
 
-fn nothing_left(case: &Case) -> Why {
+fn nothing_left<'a>(case: &Case) -> Why<'a> {
     Why::unknown(if case.return_unseen() {
         "the return of the invalidation was not seen, so neither its result nor its folios are known"
     } else if case.flagged("walk") {

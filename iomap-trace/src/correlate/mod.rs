@@ -4,15 +4,23 @@
 //! judge decides each case from what it holds. Time passes only through the events themselves, so
 //! the same records give the same verdicts wherever and whenever they are read.
 
+mod calendar;
 mod case;
 mod engine;
+mod evidence;
 mod folio;
+mod held;
 mod hold;
+mod index;
 mod judge;
+mod losses;
 mod refused;
+mod seen;
+mod store;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod witnesses;
 
-pub use engine::{Engine, Judged};
+pub use engine::{Engine, Judged, Open};
 pub use verdict::{Cause, Confidence, Party, Verdict, Witness};

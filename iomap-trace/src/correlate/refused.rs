@@ -7,16 +7,27 @@ use crate::event::{Refusal, Touched};
 
 use super::Cause;
 use super::case::Case;
-use super::folio::{Run, Why, buffered, toucher_party};
+use super::folio::{Look, Who, Why, buffered, why_window};
 use super::hold::refused_by_lock;
 
-/// Explains a folio whose release was asked for at `entered`, and refused.
-pub fn explain_refused(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Why {
-    let why = state(case, refusal, entered, run);
-    let cacher = last(&case.cached, refusal).filter(|t| case.spans(t.ts_ns));
+/// Explains the `number`th folio, whose release was asked for at `entered`, and refused.
+pub fn explain_refused<'a>(
+    look: Look<'a>,
+    number: usize,
+    refusal: &'a Refusal,
+    entered: u64,
+) -> Why<'a> {
+    let case = look.case;
+    let why = state_when_refused(case, refusal).unwrap_or_else(|| {
+        if case.failure.fs == "btrfs" {
+            return refused_by_lock(look, number, refusal, entered);
+        }
+        Why::unknown("the folio was clean, and nothing that held it was seen, when it was refused")
+    });
     Why {
         refused: true,
-        cacher: cacher.map(|t| toucher_party(t, "cached")),
+        cacher: last(&case.records.cached, refusal).filter(|t| case.spans(t.ts_ns)),
+        window: why_window(case, why.window, refusal.ts_ns),
         ..why
     }
 }
@@ -29,47 +40,41 @@ fn last<'a>(touched: &'a [Touched], refusal: &Refusal) -> Option<&'a Touched> {
         .max_by_key(|t| t.ts_ns)
 }
 
-fn state(case: &Case, refusal: &Refusal, entered: u64, run: Run) -> Why {
+/// What the state of the folio explains by itself.
+pub fn state_when_refused<'a>(case: &'a Case, refusal: &Refusal) -> Option<Why<'a>> {
     let has = |flag: &str| refusal.folio_flags.iter().any(|f| f == flag);
     if has("dirty") {
-        return dirty(case, refusal);
+        return Some(dirty(case, refusal));
     }
     if has("writeback") {
-        return Why::because(Cause::Writeback, "").exact();
+        return Some(Why::because(Cause::Writeback, "").exact());
     }
-    if let Some(why) = buffered(refusal, has("checked")) {
-        return why.exact();
-    }
-    if case.failure.fs == "btrfs" {
-        return refused_by_lock(case, refusal, entered, run);
-    }
-    Why::unknown("the folio was clean, and nothing that held it was seen, when it was refused")
+    buffered(refusal, has("checked")).map(Why::exact)
 }
 
 /// It was dirty: that is a fact. Whoever dirtied it last did it after the flush if after the begin
 /// of the write; what was dirtied before should have been written back.
-fn dirty(case: &Case, refusal: &Refusal) -> Why {
+///
+/// Without a party `exact` claims the cause and no more: no record that was lost can change it.
+fn dirty<'a>(case: &'a Case, refusal: &Refusal) -> Why<'a> {
     let why = |reason| Why::because(Cause::Redirtied, reason);
     // Whoever dirtied the page before it was cached last dirtied a folio that is gone.
-    let cached = last(&case.cached, refusal).map_or(0, |t| t.ts_ns);
-    let Some(toucher) = last(&case.dirtied, refusal).filter(|t| cached <= t.ts_ns) else {
-        let unseen = "dirtied unseen: before the file was watched, or forgotten since";
+    let cached = last(&case.records.cached, refusal).map_or(0, |t| t.ts_ns);
+    let toucher = last(&case.records.dirtied, refusal).filter(|t| cached <= t.ts_ns);
+    let Some(toucher) = toucher else {
         return Why {
-            reason: Some(unseen.to_owned()),
+            reason: Some("dirtied unseen: before the file was watched, or forgotten since"),
             ..why("").exact()
         };
     };
-    let party = Some(toucher_party(toucher, "dirtied"));
+    let by = Who::Dirtied(toucher);
     if case.spans(toucher.ts_ns) {
-        return Why { party, ..why("") }.exact();
+        return why("").by(by).exact();
     }
-    let reason = if case.failure.duration_ns == 0 {
+    why(if case.failure.duration_ns == 0 {
         "the begin of the write was not seen"
     } else {
         "dirty since before the write began"
-    };
-    Why {
-        party,
-        ..why(reason)
-    }
+    })
+    .by(by)
 }

@@ -87,7 +87,7 @@ pub struct Party {
     /// Command name.
     pub comm: Text,
     /// What it did: `dirtied`, `cached`, `completed ordered I/O`, or the function that locked.
-    pub did: String,
+    pub did: Text,
     /// Through what, for a party that touched the page cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<How>,
@@ -129,10 +129,10 @@ pub struct Verdict {
     pub outcome: OutcomeKind,
     /// Set when this turned out to be no failure, with the reason: it is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub withdrawn: Option<String>,
+    pub withdrawn: Option<Text>,
     /// Why the cause is unknown, the confidence not `exact`, or the other party not named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<Text>,
     /// Hooks whose evidence was not available, or incomplete.
-    pub evidence_missing: Vec<String>,
+    pub evidence_missing: Vec<Text>,
 }

@@ -397,7 +397,7 @@ prop_compose! {
         let mut verdict = verdict(failure.id, cause);
         verdict.confidence = confidence;
         verdict.outcome = outcome;
-        verdict.reason = reason;
+        verdict.reason = reason.map(Into::into);
         verdict.party = Some(Party { pid, ..party(&comm, &did, None, since_ns, held_ns) });
         Judged { failure, verdict }
     }

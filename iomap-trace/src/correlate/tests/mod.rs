@@ -325,7 +325,7 @@ fn a_change_of_wb_err_that_another_failure_explains_is_withdrawn() {
         .iter()
         .map(|j| (j.failure.id, j.verdict.withdrawn.is_some()))
         .collect();
-    assert_eq!(withdrawn, [(2, false), (1, true)]);
+    assert_eq!(withdrawn, [(1, true), (2, false)]);
 }
 
 #[test]
@@ -383,13 +383,4 @@ fn a_holder_is_kept_for_a_write_that_lasts_long() {
         engine.push(event, &mut out);
     }
     assert_eq!(out[0].verdict.cause, Cause::OrderedIo);
-}
-
-#[test]
-fn only_so_many_holders_of_an_inode_are_kept() {
-    let mut engine = Engine::new(&start(false));
-    for _ in 0..3000 {
-        engine.push(holder(HolderKind::ExtentLock, 1, 2, 31), &mut Vec::new());
-    }
-    assert_eq!(format!("{engine:?}").matches("Holder {").count(), 1024);
 }

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use super::refused::meet;
 use super::strategies::{GRACE_NS, Told};
 use crate::correlate::{Cause, Confidence, Judged, Witness};
 use crate::event::*;
@@ -21,7 +22,7 @@ pub(super) struct Said {
     pub witness: Option<Witness>,
     pub outcome: OutcomeKind,
     pub withdrawn: bool,
-    pub evidence_missing: Vec<String>,
+    pub evidence_missing: Vec<Text>,
 }
 
 impl From<&Judged> for Said {
@@ -64,6 +65,8 @@ pub(super) struct Claim {
     pub shows: bool,
     /// Until when another holder could change it.
     pub until: u64,
+    /// When it may have been tested whether somebody held it, if that explains it.
+    pub asks: Option<(u64, u64)>,
 }
 
 pub(super) const fn claim(cause: Cause, confidence: Confidence, party: Option<u32>) -> Claim {
@@ -79,6 +82,7 @@ pub(super) const fn claim(cause: Cause, confidence: Confidence, party: Option<u3
         came_back: false,
         shows: !matches!(cause, Cause::Unknown),
         until: 0,
+        asks: None,
     }
 }
 
@@ -168,6 +172,32 @@ impl Known<'_> {
         }
     }
 
+    /// Whether a holder may have held a folio that asks for one.
+    pub fn touches(&self, told: &Told, holder: &Holder) -> bool {
+        let (Some(tried), Some(unlocked)) = (holder.locked_ns, holder.unlocked_ns) else {
+            return false;
+        };
+        let ordered = holder.kind == HolderKind::OrderedIo;
+        let over = if ordered {
+            unlocked.max(holder.end_ns)
+        } else {
+            unlocked + 1_000_000
+        };
+        let harmless = ordered && self.start.facts.ordered_blocks_release == Some(false);
+        let here = (holder.dev, holder.root, holder.ino) == inode(&told.failure);
+        let page = self.start.page_size;
+        here && !harmless
+            && told.failure.phase != Phase::Map
+            && tried <= unlocked
+            && holder.start_ns <= told.failure.ts_ns
+            && told.refusals.iter().any(|refusal| {
+                let asks = self.folio(told, refusal).asks;
+                let pages = (refusal.index * page, u64::from(refusal.pages) * page);
+                meet(pages, (holder.pos, holder.len))
+                    && asks.is_some_and(|(from, to)| tried <= to && from <= over)
+            })
+    }
+
     /// Up to when the verdict can change; 0: it cannot.
     pub fn until(&self, told: &Told) -> u64 {
         match told.failure.phase {
@@ -232,7 +262,7 @@ impl Known<'_> {
     }
 
     /// Skipped hooks that could have made this verdict surer.
-    fn missing(&self, failure: &Failure, confidence: Confidence) -> Vec<String> {
+    fn missing(&self, failure: &Failure, confidence: Confidence) -> Vec<Text> {
         let of_use = |hook: &HookReport| match hook.hook.as_str() {
             _ if hook.state == HookState::Attached || confidence == Confidence::Exact => false,
             "ordered" | "extent-lock" => failure.fs == "btrfs",
@@ -240,7 +270,7 @@ impl Known<'_> {
             _ => true,
         };
         let hooks = self.start.hooks.iter().filter(|hook| of_use(hook));
-        hooks.map(|hook| hook.hook.clone()).collect()
+        hooks.map(|hook| hook.hook.as_str().into()).collect()
     }
 
     /// One folio: the first of these that is true.
@@ -324,6 +354,9 @@ impl Known<'_> {
         }
         let held_to_the_end = found.holder.is_some() && found.shows;
         let open = found.confidence != Exact && !held_to_the_end;
+        if failure.fs == "btrfs" && !state {
+            found.asks = Some((failure.ts_ns, failure.ts_ns));
+        }
         if failure.fs == "btrfs" && !state && open {
             found.until = failure.ts_ns + GRACE_NS;
         }

@@ -20,7 +20,7 @@ pub(super) const SETTLES: u64 = 20_000_000;
 type Hold<'a> = (u64, u64, &'a Holder);
 
 /// Whether two ranges have a byte in common.
-fn meet(one: (u64, u64), other: (u64, u64)) -> bool {
+pub(super) fn meet(one: (u64, u64), other: (u64, u64)) -> bool {
     let end = |(pos, len): (u64, u64)| u128::from(pos) + u128::from(len);
     u128::from(one.0).max(u128::from(other.0)) < end(one).min(end(other))
 }
@@ -90,7 +90,10 @@ impl Known<'_> {
                 exact(Cause::Journal)
             }
             _ if busy || bits.contains(&"dirty") || bits.contains(&"lock") => exact(Cause::Buffers),
-            _ if failure.fs == "btrfs" => self.locked(failure, refusal, entered),
+            _ if failure.fs == "btrfs" => Claim {
+                asks: Some((entered, refusal.ts_ns)),
+                ..self.locked(failure, refusal, entered)
+            },
             _ => claim(Cause::Unknown, Confidence::None, None),
         };
         found.refused = true;
