@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::fixup;
+use super::{fixup, scan};
 use crate::event::{Event, SCHEMA};
 
 /// What a line holds.
@@ -35,7 +35,9 @@ const DERIVED: &[&str] = &["verdict", "summary"];
 /// Reads a line, without its newline, of a log of schema `schema`.
 pub(super) fn parse(line: &[u8], schema: u32) -> Line {
     if schema == SCHEMA
-        && let Some(event) = written(line).or_else(|| serde_json::from_slice(line).ok())
+        && let Some(event) = scan::event(line)
+            .or_else(|| written(line))
+            .or_else(|| serde_json::from_slice(line).ok())
     {
         return Line::Event(event);
     }
@@ -142,6 +144,8 @@ mod tests {
             prop_assert_eq!(short.as_ref(), Some(&event));
             let generic: Event = serde_json::from_slice(&line).expect("an event");
             prop_assert_eq!(&generic, &event);
+            let scanned = scan::event(&line);
+            prop_assert!(scanned.is_none_or(|scanned| scanned == event));
             let value: Value = serde_json::from_slice(&line).expect("JSON");
             let sorted = serde_json::to_vec_pretty(&value).expect("JSON");
             prop_assert_eq!(written(&sorted), None);
@@ -159,8 +163,18 @@ mod tests {
             if cut {
                 line.truncate(at);
             }
-            if let Some(read) = written(&line) {
+            for read in [written(&line), scan::event(&line)].into_iter().flatten() {
                 prop_assert_eq!(serde_json::from_slice::<Event>(&line).ok(), Some(read));
+            }
+        }
+
+        /// Common records take the shortest way: text without escapes is all they need.
+        #[test]
+        fn common_records_are_scanned(event in strategies::event()) {
+            let line = serde_json::to_vec(&event).expect("an event is valid JSON");
+            let rare = matches!(event, Event::Start(_) | Event::Loss(_) | Event::End(_));
+            if !rare && !line.contains(&b'\\') {
+                prop_assert_eq!(scan::event(&line), Some(event));
             }
         }
 

@@ -11,6 +11,7 @@ mod frames;
 mod line;
 mod pipeline;
 mod reader;
+mod scan;
 mod sink;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,12 @@ const ELLIPSIS: &str = "…";
 /// that hide or reorder text, become escapes. `backslashes`: `\` becomes `\\`, so that escapes
 /// cannot be imitated.
 pub(super) fn clean(text: &str, backslashes: bool) -> String {
+    if text
+        .bytes()
+        .all(|b| matches!(b, b' '..=b'~') && (b != b'\\' || !backslashes))
+    {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() || is_invisible(c) || (backslashes && c == '\\') {
@@ -31,6 +37,9 @@ fn is_invisible(c: char) -> bool {
 
 /// Columns that `text` takes.
 pub(super) fn width(text: &str) -> usize {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.len();
+    }
     get_string_width(text)
 }
 
