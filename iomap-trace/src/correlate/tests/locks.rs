@@ -3,7 +3,8 @@
 //!
 //! The model's assumptions are the engine's: an unlock takes effect within a millisecond; while one
 //! takes more than ten microseconds nobody who tries is late enough to find it done; work on an
-//! ordered extent ends within twenty milliseconds of its unlock.
+//! ordered extent ends within twenty milliseconds of its unlock. That a record is lost is told before
+//! the next mark.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -48,6 +49,22 @@ struct Want {
     made: Option<(u32, u64)>,
     /// NOCOW: it locks nothing.
     lockless: bool,
+    /// Its record is lost: at the lock, the unlock, or when it is written.
+    lost: Option<Lost>,
+}
+
+/// Where a record is lost, and how much earlier and later the loss may have been.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    at: At,
+    around: (u64, u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum At {
+    Lock,
+    Unlock,
+    Record,
 }
 
 /// A hold as it was, `from` included and `to` not, and as it is recorded.
@@ -61,6 +78,27 @@ struct Hold {
     tried: u64,
     given_up: u64,
     record: Holder,
+    lost: Option<Lost>,
+}
+
+impl Hold {
+    /// The loss of its record, and when that happened.
+    fn loss(&self, lost: Lost) -> (u64, Loss) {
+        let (hook, at) = match (lost.at, self.kind) {
+            (At::Record, _) => ("ring", self.record.end_ns),
+            (At::Lock, _) => ("extent-lock", EPOCH + self.tried * STEP),
+            (At::Unlock, HolderKind::OrderedIo) => ("ordered", EPOCH + self.given_up * STEP),
+            (At::Unlock, HolderKind::ExtentLock) => ("extent-lock", EPOCH + self.given_up * STEP),
+        };
+        let loss = Loss {
+            hook: hook.into(),
+            counter: "x.lost".into(),
+            count: 1,
+            since_ns: at - lost.around.0 * STEP,
+            ts_ns: at + lost.around.1 * STEP,
+        };
+        (at, loss)
+    }
 }
 
 /// A folio of the write: its pages, when the lock is tested, and the instants around that.
@@ -99,6 +137,9 @@ prop_compose! {
         unlocked_by in prop::option::weighted(0.3, Just(77)),
         made in prop::option::of((select(vec![WRITER, 12]), 0_u64..200)),
         lockless in prop::bool::weighted(0.1),
+        lost in prop::option::weighted(0.15, (
+            select(vec![At::Lock, At::Unlock, At::Record]), (0_u64..9, 0_u64..9),
+        )),
     ) -> Want {
         let ordered = kind == HolderKind::OrderedIo;
         Want {
@@ -108,6 +149,7 @@ prop_compose! {
             unlocked_by: unlocked_by.filter(|_| !ordered),
             made: made.filter(|_| ordered),
             lockless: lockless && ordered,
+            lost: lost.map(|(at, around)| Lost { at, around }),
         }
     }
 }
@@ -238,6 +280,7 @@ impl Story {
             tried: times.0,
             given_up: times.1,
             record,
+            lost: want.lost,
         }
     }
 
@@ -311,6 +354,11 @@ impl Story {
                 id,
                 ..hold.record.clone()
             };
+            if let Some(lost) = hold.lost {
+                let (at, loss) = hold.loss(lost);
+                stream.push((at, vec![Event::Loss(loss)]));
+                continue;
+            }
             stream.push((record.end_ns, vec![Event::Holder(Box::new(record))]));
         }
         stream.sort_by_key(|(at, _)| *at);
@@ -361,7 +409,8 @@ proptest! {
             prop_assert!(EPOCH + at * STEP >= failure.ts_ns - failure.duration_ns);
         }
         // Whoever held it can always have held it.
-        if story.cut.is_none() {
+        let lost = story.wants.iter().any(|want| want.lost.is_some());
+        if story.cut.is_none() && !lost {
             prop_assert!(verdict.cause != Cause::Unknown, "{:?}", truth);
         }
     }

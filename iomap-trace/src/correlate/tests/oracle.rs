@@ -67,6 +67,8 @@ pub(super) struct Claim {
     pub until: u64,
     /// When it may have been tested whether somebody held it, if that explains it.
     pub asks: Option<(u64, u64)>,
+    /// What was lost between these two moments counts, if it rests on it.
+    pub window: Option<(u64, u64)>,
 }
 
 pub(super) const fn claim(cause: Cause, confidence: Confidence, party: Option<u32>) -> Claim {
@@ -83,6 +85,7 @@ pub(super) const fn claim(cause: Cause, confidence: Confidence, party: Option<u3
         shows: !matches!(cause, Cause::Unknown),
         until: 0,
         asks: None,
+        window: None,
     }
 }
 
@@ -105,6 +108,7 @@ pub(super) struct Known<'a> {
     /// Every other failure whose records are complete.
     pub others: Vec<&'a Told>,
     pub holders: Vec<&'a Holder>,
+    pub losses: Vec<Loss>,
     /// All records up to here have come.
     pub complete_ns: u64,
 }
@@ -129,6 +133,12 @@ impl Known<'_> {
             && claims.iter().all(|c| c.cause == Cause::Unknown)
         {
             claims = vec![claim(Cause::WritebackError, Confidence::Window, None)];
+        }
+        let lost: Vec<Vec<Text>> = claims.iter().map(|c| self.lost(told, c)).collect();
+        for (claim, lost) in claims.iter_mut().zip(&lost) {
+            if !lost.is_empty() && !claim.party_unseen {
+                claim.confidence = claim.confidence.max(Confidence::Window);
+            }
         }
         // The surest speaks, what was seen to be refused before what was found, what was there all the time before what came back, what is known before
         // what is not; the first of equals.
@@ -164,12 +174,69 @@ impl Known<'_> {
             witness,
             outcome: told.outcome.outcome,
             withdrawn: self.no_failure(told, witness, &claims),
-            evidence_missing: if first.party_unseen {
-                self.missing(failure, Confidence::None)
-            } else {
-                self.missing(failure, confidence)
+            evidence_missing: {
+                let sure = match first.party_unseen {
+                    true => Confidence::None,
+                    false => confidence,
+                };
+                let mut missing = self.missing(failure, sure);
+                for hook in &lost[speaks] {
+                    if !missing.contains(hook) {
+                        missing.push(hook.clone());
+                    }
+                }
+                missing
             },
         }
+    }
+
+    /// Hooks that lost something on which the claim rests, in the order of this list.
+    fn lost(&self, told: &Told, claim: &Claim) -> Vec<Text> {
+        let failure = &told.failure;
+        let begin = match failure.duration_ns {
+            0 => failure.ts_ns - 1_000_000,
+            long => failure.ts_ns - long,
+        };
+        let (mut from, mut to) = claim.window.unwrap_or((begin, failure.ts_ns));
+        if claim.cause == Cause::Unknown {
+            (from, to) = (from.min(begin), to.max(self.until(told)).max(failure.ts_ns));
+        }
+        // Hooks, and whether records of them are only written at the failure.
+        let all = [
+            ("invalidate", true),
+            ("release", false),
+            ("ordered", false),
+            ("extent-lock", false),
+            ("dirty", false),
+            ("cached", false),
+            ("dio", false),
+            ("writeback-error", false),
+            ("stale-warn", false),
+            ("ring", true),
+            ("later", true),
+        ];
+        let btrfs = failure.fs == "btrfs";
+        let matters = |hook: &str| match (claim.cause, hook) {
+            (Cause::Writeback | Cause::Journal | Cause::Buffers | Cause::Launder, _) => false,
+            (Cause::Redirtied, "invalidate") => claim.party.is_some(),
+            (_, "invalidate" | "ring" | "later") => true,
+            (Cause::OrderedIo | Cause::ExtentLock, "ordered" | "extent-lock") => true,
+            (Cause::Redirtied | Cause::Reappeared, "dirty" | "cached") => true,
+            (Cause::WritebackError, "writeback-error" | "dio" | "dirty" | "release") => true,
+            (Cause::Unknown, "ordered" | "extent-lock") => btrfs,
+            (Cause::Unknown, "stale-warn") => failure.phase == Phase::Post,
+            (Cause::Unknown, _) => true,
+            _ => false,
+        };
+        let met = |hook: &str, late: bool| {
+            let to = if late { to.max(failure.ts_ns) } else { to };
+            let mut of = self.losses.iter().filter(|loss| loss.hook == hook);
+            of.any(|loss| loss.since_ns <= to && from <= loss.ts_ns)
+        };
+        let lost = all
+            .into_iter()
+            .filter(|(hook, late)| matters(hook) && met(hook, *late));
+        lost.map(|(hook, _)| hook.into()).collect()
     }
 
     /// Whether a holder may have held a folio that asks for one.
@@ -402,6 +469,7 @@ impl Known<'_> {
             let last = unlocked.min(write.1);
             let mut found = claim(cause, sure, Some(holder.tid));
             (found.holder, found.own) = (Some(holder.id), own);
+            found.window = Some((locked - 50_000_000, write.1));
             found.shows = write.1 <= unlocked;
             let better = best
                 .as_ref()

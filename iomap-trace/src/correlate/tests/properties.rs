@@ -73,6 +73,13 @@ fn known<'a>(run: &'a Run, came: &[Event], told: &Told) -> Known<'a> {
         start: &run.start,
         others: run.told.iter().filter(other).collect(),
         holders: run.holders.iter().filter(has).collect(),
+        losses: came
+            .iter()
+            .filter_map(|event| match event {
+                Event::Loss(loss) => Some(loss.clone()),
+                _ => None,
+            })
+            .collect(),
         complete_ns: marks.max().unwrap_or(0),
     }
 }
@@ -100,6 +107,8 @@ fn early(run: &Run, event: &Event) -> u64 {
     let settled = first.saturating_add(SETTLES);
     match event {
         Event::Holder(holder) => holder.end_ns.min(settled) - 1,
+        // What is lost is known when the first failure is decided.
+        Event::Loss(_) => first - 1,
         other => run.time(other) - 1,
     }
 }
@@ -177,6 +186,7 @@ proptest! {
             .filter_map(|e| if let Event::Failure(f) = e { Some(f.id) } else { None })
             .collect();
         begun.sort_unstable();
+        begun.dedup();
         prop_assert_eq!(ids, begun);
     }
 

@@ -96,6 +96,13 @@ impl Known<'_> {
             },
             _ => claim(Cause::Unknown, Confidence::None, None),
         };
+        let begin = match failure.duration_ns {
+            0 => failure.ts_ns - 1_000_000,
+            long => failure.ts_ns - long,
+        };
+        found.window = found
+            .window
+            .or(Some((begin.min(refusal.ts_ns), refusal.ts_ns)));
         found.refused = true;
         found.shows = true;
         found.cacher = cached.filter(|t| during(failure, t.ts_ns)).map(|t| t.tid);
@@ -148,10 +155,13 @@ impl Known<'_> {
                 .filter(|(_, unlocked, _)| entered - unlocked <= UNLOCK_LINGERS)
                 .max_by_key(|(_, unlocked, holder)| (*unlocked, Reverse(holder.id)));
             let mut found = claim(Cause::Unknown, Confidence::None, None);
-            if let Some((_, _, holder)) = last {
+            found.window = Some((entered - UNLOCK_LINGERS, graced));
+            if let Some((tried, _, holder)) = last {
+                let since = *(tried.min(&entered)) - UNLOCK_LINGERS;
                 let (cause, own) = self.named(failure, holder);
                 found = claim(cause, Confidence::Window, Some(holder.tid));
                 (found.holder, found.own) = (Some(holder.id), own);
+                found.window = Some((since, graced));
             }
             found.until = graced;
             return found;
@@ -171,6 +181,7 @@ impl Known<'_> {
         let confidence = [Confidence::Window, Confidence::Exact][usize::from(sure)];
         let mut found = claim(cause, confidence, Some(holder.tid));
         (found.holder, found.own, found.until) = (Some(holder.id), own, until);
+        found.window = Some(((*tried).min(entered) - UNLOCK_LINGERS, until));
         found
     }
 }

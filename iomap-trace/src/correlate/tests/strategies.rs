@@ -50,6 +50,7 @@ pub(super) struct Run {
     pub start: Start,
     pub told: Vec<Told>,
     pub holders: Vec<Holder>,
+    pub losses: Vec<Loss>,
 }
 
 /// Where a run takes place: its times begin here, and its pages.
@@ -261,6 +262,39 @@ prop_compose! {
     }
 }
 
+/// Hooks that can lose something, with one that nobody knows.
+const LOSERS: [&str; 11] = [
+    "invalidate",
+    "release",
+    "ordered",
+    "extent-lock",
+    "dirty",
+    "cached",
+    "dio",
+    "writeback-error",
+    "stale-warn",
+    "ring",
+    "later",
+];
+
+prop_compose! {
+    fn loss(place: Place)(
+        hook in select(LOSERS.to_vec()),
+        since in moment(),
+        long in select(vec![0, 1, 7_000, 60_000_000, SECOND]),
+        early in select(vec![0, 0, 40_000_000, 60_000_000]),
+    ) -> Loss {
+        let since_ns = place.ns + since - early;
+        Loss {
+            hook: hook.into(),
+            counter: "x.lost".into(),
+            count: 1,
+            since_ns,
+            ts_ns: since_ns + long,
+        }
+    }
+}
+
 prop_compose! {
     fn start()(
         ordered_blocks_release in select(vec![None, Some(true), Some(true), Some(false)]),
@@ -279,8 +313,11 @@ prop_compose! {
 
 /// A run in which every record is as the kernel side would write it.
 pub(super) fn run() -> impl Strategy<Value = Run> {
-    let records = place().prop_flat_map(|place| (vec(told(place), 1..5), vec(holder(place), 0..6)));
-    (start(), records).prop_map(|(start, (mut told, mut holders))| {
+    let records = place().prop_flat_map(|place| {
+        let losses = prop_oneof![1 => Just(vec![]), 1 => vec(loss(place), 1..3)];
+        (vec(told(place), 1..5), vec(holder(place), 0..6), losses)
+    });
+    (start(), records).prop_map(|(start, (mut told, mut holders, losses))| {
         for (id, told) in (1..).zip(&mut told) {
             told.failure.id = id;
             told.outcome.failure = id;
@@ -295,6 +332,7 @@ pub(super) fn run() -> impl Strategy<Value = Run> {
             start,
             told,
             holders,
+            losses,
         }
     })
 }
@@ -304,13 +342,21 @@ pub(super) fn run() -> impl Strategy<Value = Run> {
 pub(super) struct Order {
     pub picks: Vec<prop::sample::Index>,
     pub marks: Vec<Option<u64>>,
+    /// After which records another one that has come comes again.
+    pub again: Vec<Option<prop::sample::Index>>,
 }
 
 /// Any order. The moments of its marks count from the first record.
 pub(super) fn order() -> impl Strategy<Value = Order> {
     let mark = option::weighted(0.3, prop_oneof![moment(), Just(500 * SECOND)]);
-    (vec(any::<prop::sample::Index>(), 64), vec(mark, 48))
-        .prop_map(|(picks, marks)| Order { picks, marks })
+    let again = vec(option::weighted(0.1, any::<prop::sample::Index>()), 16);
+    (vec(any::<prop::sample::Index>(), 32), vec(mark, 24), again).prop_map(
+        |(picks, marks, again)| Order {
+            picks,
+            marks,
+            again,
+        },
+    )
 }
 
 /// Any event, of few failures and inodes, so that records of one often meet those of another.
@@ -363,6 +409,7 @@ impl Run {
                 .collect(),
         );
         let holders = queues.len() - 1;
+        queues.push(self.losses.iter().cloned().map(Event::Loss).collect());
         queues.iter_mut().for_each(|q| q.reverse());
         let mut stream = Vec::new();
         for pick in order.picks.iter().cycle() {
@@ -373,7 +420,7 @@ impl Run {
                 break;
             }
             let queue = *pick.get(&open);
-            let take = if together && queue != holders {
+            let take = if together && queue < holders {
                 queues[queue].len()
             } else {
                 1
@@ -400,6 +447,10 @@ impl Run {
         let mut last = 0;
         for (at, event) in stream.into_iter().enumerate() {
             marked.push(event);
+            if let Some(index) = order.again[at % order.again.len()] {
+                let one = index.get(&marked[1..]).clone();
+                marked.push(one);
+            }
             if let Some(ns) = order.marks[at % order.marks.len()] {
                 last = last.max(first.saturating_add(ns).min(behind[at + 1]));
                 marked.push(Event::Mark(Mark { ts_ns: last }));
@@ -412,6 +463,7 @@ impl Run {
     pub fn time(&self, event: &Event) -> u64 {
         let id = match event {
             Event::Holder(holder) => return holder.end_ns,
+            Event::Loss(loss) => return loss.ts_ns - 1,
             Event::Failure(failure) => failure.id,
             Event::Refusal(record) => record.failure,
             Event::Dirtied(record) | Event::Cached(record) => record.failure,

@@ -45,6 +45,9 @@ struct Page {
     cached: Option<(u64, u32)>,
     dirtied: Option<(u64, u32)>,
     dirty: bool,
+    /// What is on record of that.
+    cached_seen: Option<(u64, u32)>,
+    dirtied_seen: Option<(u64, u32)>,
 }
 
 /// One direct write over all pages, and what others did meanwhile. Times are steps.
@@ -65,7 +68,8 @@ struct Story {
     walk: u64,
     eio_unseen: bool,
     present: Vec<bool>,
-    acts: Vec<(u64, usize, u32, Act)>,
+    /// Step, page, thread, what it does, and whether the probe misses it.
+    acts: Vec<(u64, usize, u32, Act, bool)>,
     locks: Vec<Lock>,
 }
 
@@ -92,6 +96,7 @@ prop_compose! {
         mut acts in vec((
             1_u64..70, 0..PAGES, select(vec![WRITER, 21, 22]),
             select(vec![Act::Dirty, Act::Dirty, Act::Read, Act::Clean]),
+            prop::bool::weighted(0.1),
         ), 0..8),
         locks in vec(lock(), 0..4),
     ) -> Story {
@@ -128,10 +133,21 @@ impl Story {
         let mut pages = vec![Page::default(); PAGES];
         for (page, present) in pages.iter_mut().zip(&self.present) {
             page.cached = present.then_some((0, 20));
+            page.cached_seen = page.cached;
         }
         for now in 0..=self.walk {
-            for (_, page, tid, act) in self.acts.iter().filter(|(at, ..)| *at == now) {
-                self.act(&mut pages[*page], now, *tid, *act);
+            for (_, page, tid, act, missed) in self.acts.iter().filter(|(at, ..)| *at == now) {
+                let page = &mut pages[*page];
+                let before = *page;
+                self.act(page, now, *tid, *act);
+                if !missed {
+                    if page.cached != before.cached {
+                        page.cached_seen = page.cached;
+                    }
+                    if page.dirtied != before.dirtied {
+                        page.dirtied_seen = page.dirtied;
+                    }
+                }
             }
             if now == self.flush && !self.broken {
                 pages.iter_mut().for_each(|page| page.dirty = false);
@@ -140,7 +156,12 @@ impl Story {
                 for (number, page) in pages.iter_mut().enumerate() {
                     let why = self.refused(number, page);
                     if why.is_empty() {
-                        *page = Page::default();
+                        // What is on record of a page outlives its folio.
+                        *page = Page {
+                            cached_seen: page.cached_seen,
+                            dirtied_seen: page.dirtied_seen,
+                            ..Page::default()
+                        };
                     }
                     truth.extend(why);
                 }
@@ -210,7 +231,9 @@ impl Story {
         failure.wb_err_now = if failed { 5 } else { failure.wb_err_begin };
         let (mut events, mut touched) = (Vec::new(), Vec::new());
         for (index, page) in (FIRST_PAGE..).zip(pages) {
-            let Some(cached) = page.cached else { continue };
+            if page.cached.is_none() {
+                continue;
+            }
             let touch = |(at, tid): (u64, u32)| Touched {
                 index,
                 ..super::touched(at * STEP, tid)
@@ -225,11 +248,11 @@ impl Story {
             }
             events.push(refusal);
             failure.refusals += 1;
-            if let Some(dirtied) = page.dirtied {
+            if let Some(dirtied) = page.dirtied_seen {
                 touched.push(Event::Dirtied(touch(dirtied)));
                 failure.dirtied += 1;
             }
-            if cached.0 > 0 {
+            if let Some(cached) = page.cached_seen.filter(|cached| cached.0 > 0) {
                 touched.push(Event::Cached(touch(cached)));
                 failure.cached += 1;
             }
@@ -242,6 +265,18 @@ impl Story {
             ret: None,
         }));
         events.extend((1..).zip(&self.locks).map(|(id, lock)| lock.record(id)));
+        let missed = self.acts.iter().filter(|(.., missed)| *missed);
+        events.extend(missed.flat_map(|(at, ..)| {
+            ["dirty", "cached"].map(|hook| {
+                Event::Loss(Loss {
+                    hook: hook.into(),
+                    counter: "x.missed".into(),
+                    count: 1,
+                    since_ns: at * STEP - 1,
+                    ts_ns: at * STEP + 1,
+                })
+            })
+        }));
         Some(events)
     }
 
@@ -283,7 +318,8 @@ proptest! {
             };
             prop_assert!(true_of_it, "{:#?} is not in {:?}", verdict, truth);
         }
-        if story.phase == Phase::Post && !truth.is_empty() && !story.eio_unseen {
+        let missed = story.acts.iter().any(|(.., missed)| *missed);
+        if story.phase == Phase::Post && !truth.is_empty() && !story.eio_unseen && !missed {
             prop_assert!(verdict.withdrawn.is_none(), "{:#?}: {:?}", verdict, truth);
         }
     }
