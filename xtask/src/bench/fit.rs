@@ -69,8 +69,8 @@ impl Fit {
     pub fn verdict(&self) -> &'static str {
         match self.no_faster_than_log() {
             true if self.growth <= NOISE => "flat",
-            true => "within log n",
-            false => "faster than log n",
+            true => "log n",
+            false => "over log n",
         }
     }
 }
@@ -113,12 +113,12 @@ mod tests {
         let fit = fit(|n| 30.0 + 5.0 * n.log2());
         assert!((fit.a_ns - 30.0).abs() < 1e-6 && (fit.per_doubling_ns - 5.0).abs() < 1e-6);
         assert!(fit.log_residual < 1e-6 && fit.log_residual < fit.power_residual);
-        assert_eq!(fit.verdict(), "within log n");
+        assert_eq!(fit.verdict(), "log n");
     }
 
     #[test]
     fn a_power_is_found() {
-        for (k, verdict) in [(0.5, "faster than log n"), (1.0, "faster than log n")] {
+        for (k, verdict) in [(0.5, "over log n"), (1.0, "over log n")] {
             let fit = fit(|n| 3.0 * n.powf(k));
             assert!((fit.exponent - k).abs() < 1e-9, "{fit:?}");
             assert!(fit.power_residual < fit.log_residual);
