@@ -35,12 +35,8 @@ impl Progress {
         let whole = u128::from(size);
         let filled = usize::try_from(read * BAR as u128 / whole).unwrap_or(BAR);
         let bar = "#".repeat(filled) + &"-".repeat(BAR - filled);
-        let left = if read == 0 {
-            String::new()
-        } else {
-            let seconds = (whole - read).saturating_mul(ms) / read / 1000;
-            format!(", {} left", time(seconds))
-        };
+        let left_ms = (whole - read).saturating_mul(ms).checked_div(read);
+        let left = left_ms.map_or_else(String::new, |ms| format!(", {} left", time(ms / 1000)));
         format!(
             "[{bar}] {:3}% of {}, {speed}{left}",
             read * 100 / whole,

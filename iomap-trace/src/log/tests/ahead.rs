@@ -24,7 +24,7 @@ struct Slow {
     fails: bool,
 }
 
-impl io::Read for Slow {
+impl Read for Slow {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let len = out.len().min(self.step);
         match self.input.read(&mut out[..len])? {
