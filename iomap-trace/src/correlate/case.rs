@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::folio::AFTER_THE_LOOK_NS;
 use super::held::Held;
-use super::index::Place;
+use super::index::{Place, Question};
 use super::losses::Hooks;
 use crate::event::{Dev, Failure, HolderKind, Outcome, OutcomeKind, Phase, Refusal, Touched};
 
@@ -51,6 +51,8 @@ pub struct Records {
     /// Locks that can have been in force when one of the folios was refused or found, or shortly
     /// before.
     pub held: Vec<Arc<Held>>,
+    /// The folios that ask who held them.
+    pub questions: Vec<Question>,
     /// Where in the index the folios are that ask who held them.
     pub places: Vec<Place>,
 }
@@ -62,6 +64,7 @@ impl Records {
         self.dirtied.clear();
         self.cached.clear();
         self.held.clear();
+        self.questions.clear();
         self.places.clear();
         self
     }
@@ -165,6 +168,12 @@ impl Case {
     /// When it no longer waits, whatever is missing.
     pub fn graced(&self) -> u64 {
         self.failure.ts_ns.saturating_add(GRACE_NS)
+    }
+
+    /// When all that it tells of had been seen: the folios, which are looked at a little later, too.
+    pub fn seen(&self) -> u64 {
+        let looked = self.records.refusals.iter().map(|refusal| refusal.ts_ns);
+        looked.fold(self.failure.ts_ns, u64::max).min(self.graced())
     }
 
     /// What the invalidation returned, where that was seen.

@@ -6,18 +6,18 @@
 //! has come, and what is forgotten. Nothing goes through all inodes, cases or holders.
 
 use foldhash::fast::RandomState;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 
 use crate::event::{Event, Failure, Holder, Phase, Start};
 
 use super::Verdict;
-use super::case::{Case, Records};
+use super::case::{Case, InodeKey, Records};
 use super::evidence::Evidence;
 use super::folio::{Look, asks_who_held, bytes};
 use super::index::{Question, Waiter};
-use super::judge::{Decision, Judge};
+use super::judge::Judge;
 use super::losses::Losses;
+use super::queue::{Queue, Turn};
 use super::seen::Seen;
 use super::store::{Store, lock_of};
 use super::witnesses::Witnesses;
@@ -50,7 +50,7 @@ pub struct Open {
 /// counts once: a failure or a holder is known by its number, whatever else it says the second time,
 /// any other record by being equal.
 ///
-/// A case is decided at the first mark that is not before its failure, once nothing later can
+/// A case is decided at the first mark that is not before its failure (and the look at its folios), once nothing later can
 /// change it: so what was lost up to then is known. Until then it is looked at again at the mark
 /// that follows a lock which bears on it, and at the end of its grace period.
 ///
@@ -70,8 +70,8 @@ pub struct Engine {
     last: Option<(u64, u32)>,
     /// Failures that came since the last mark, and their turn.
     arrived: Vec<(u64, u32)>,
-    /// Whose turn it is when: moment, turn, slot. What is no longer true of the slot is passed over.
-    queue: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    /// Whose turn it is when. What is no longer true of the slot is passed over.
+    queue: Queue,
     turns: u64,
     store: Store,
     losses: Losses,
@@ -82,6 +82,7 @@ pub struct Engine {
     complete_ns: u64,
     /// Emptied after each use.
     told: Vec<u32>,
+    come: Vec<Turn>,
 }
 
 /// A place for a case.
@@ -107,7 +108,7 @@ impl Engine {
             gathering: HashMap::default(),
             last: None,
             arrived: Vec::new(),
-            queue: BinaryHeap::new(),
+            queue: Queue::default(),
             turns: 0,
             store: Store::default(),
             losses: Losses::default(),
@@ -116,6 +117,7 @@ impl Engine {
             holders_seen: Seen::default(),
             complete_ns: 0,
             told: Vec::new(),
+            come: Vec::new(),
         }
     }
 
@@ -131,8 +133,10 @@ impl Engine {
             }),
             Event::Holder(holder) => self.keep(*holder),
             Event::Loss(loss) => self.losses.add(loss),
+            // One of an earlier time says nothing new.
+            Event::Mark(mark) if mark.ts_ns < self.complete_ns => {}
             Event::Mark(mark) => {
-                self.complete_ns = self.complete_ns.max(mark.ts_ns);
+                self.complete_ns = mark.ts_ns;
                 self.advance(out);
             }
             Event::Start(_) | Event::End(_) => {}
@@ -217,7 +221,10 @@ impl Engine {
         if case.whole() {
             self.gathering.remove(&id);
             self.last = None;
-            self.weigh(at);
+            let due = self.weigh(at);
+            let slot = &mut self.slots[at as usize];
+            slot.due = due;
+            self.queue.add((due, slot.turn, at));
         } else {
             self.last = Some((id, at));
         }
@@ -244,67 +251,78 @@ impl Engine {
             let Some(case) = &mut slot.case else {
                 continue;
             };
-            let seen = case.failure.ts_ns;
+            let seen = case.seen();
             if case.take(&held) && slot.due > seen {
                 slot.due = seen;
-                self.queue.push(Reverse((seen, slot.turn, at)));
+                self.queue.add((seen, slot.turn, at));
             }
         }
         self.told = told;
         self.store.keep(inode, held);
     }
 
-    /// A case has come in full, or as far as it will: enters it into the index and the queue.
-    fn weigh(&mut self, at: u32) {
+    /// A case has come in full, or as far as it will: enters it into the index. When to look at it.
+    fn weigh(&mut self, at: u32) -> u64 {
         let Some(case) = &self.slots[at as usize].case else {
-            return;
+            return u64::MAX;
         };
-        let seen = case.failure.ts_ns;
+        let seen = case.seen();
         let post = case.failure.phase == Phase::Post;
         if post && !case.lonely() && case.changed_wb_err() {
             self.witnesses.add(case);
         }
-        let mut refusals = case.records.refusals.iter();
-        let asks = refusals.any(|refusal| asks_who_held(case, refusal).is_some());
         let graced = case.graced();
         let mut waits = case.lonely();
-        if asks {
-            let inode = case.inode();
+        self.ask(at);
+        if let Some(inode) = self.asker(at) {
             let (levels, place) = self.store.index.join(inode, at);
             self.slots[at as usize].place = Some(place);
             waits |= self.enter(at, levels);
         }
-        let slot = &mut self.slots[at as usize];
         // As long as nobody is known who held one of its folios, somebody may come who did.
-        slot.due = if waits { graced } else { seen };
-        self.queue.push(Reverse((slot.due, slot.turn, at)));
+        if waits { graced } else { seen }
     }
 
-    /// Enters the folios of a case on these levels of the index, and takes the locks that are
-    /// there. Whether there was none for one of them.
+    /// Notes the folios of a case that ask who held them.
+    fn ask(&mut self, at: u32) {
+        let Some(case) = &mut self.slots[at as usize].case else {
+            return;
+        };
+        let mut questions = std::mem::take(&mut case.records.questions);
+        for (folio, refusal) in (0..).zip(&case.records.refusals) {
+            if let Some(times) = asks_who_held(case, refusal) {
+                questions.push(Question {
+                    waiter: Waiter { slot: at, folio },
+                    bytes: bytes(refusal, self.judge.run().page_size),
+                    times,
+                });
+            }
+        }
+        case.records.questions = questions;
+    }
+
+    /// The inode of a case with such folios.
+    fn asker(&self, at: u32) -> Option<InodeKey> {
+        let case = self.slots[at as usize].case.as_ref()?;
+        (!case.records.questions.is_empty()).then(|| case.inode())
+    }
+
+    /// Enters these folios on these levels of the index, and takes the locks that are there.
+    /// Whether there was none for one of them.
     fn enter(&mut self, at: u32, levels: u16) -> bool {
         let Some(case) = &mut self.slots[at as usize].case else {
             return false;
         };
         let inode = case.inode();
-        let page_size = self.judge.run().page_size;
         let mut places = std::mem::take(&mut case.records.places);
         let mut lacks = false;
-        for folio in 0..case.records.refusals.len() {
-            let refusal = &case.records.refusals[folio];
-            let Some(times) = asks_who_held(case, refusal) else {
-                continue;
-            };
-            let question = Question {
-                waiter: Waiter {
-                    slot: at,
-                    folio: folio as u32,
-                },
-                bytes: bytes(refusal, page_size),
-                times,
-            };
+        for number in 0..case.records.questions.len() {
+            let question = case.records.questions[number];
             let mut found = false;
-            for level in (0..16).filter(|level| levels >> level & 1 == 1) {
+            let mut rest = levels;
+            while rest != 0 {
+                let level = rest.trailing_zeros() as u8;
+                rest &= rest - 1;
                 let index = &mut self.store.index;
                 let cut = index.enter(inode, level, question, &mut places, |held| {
                     found = true;
@@ -325,30 +343,31 @@ impl Engine {
             let slot = &self.slots[at as usize];
             let gathering = slot.turn == turn && slot.case.as_ref().is_some_and(|c| !c.whole());
             if gathering {
-                self.queue.push(Reverse((slot.due, turn, at)));
+                self.queue.add((slot.due, turn, at));
             }
         }
-        while let Some(Reverse((due, turn, at))) = self.queue.peek().copied()
-            && due <= self.complete_ns
-        {
-            self.queue.pop();
-            let slot = &self.slots[at as usize];
-            let Some(case) = slot
-                .case
-                .as_ref()
-                .filter(|_| slot.turn == turn && slot.due == due)
-            else {
+        let mut come = std::mem::take(&mut self.come);
+        self.queue.take(self.complete_ns, &mut come);
+        come.retain(|(due, turn, at)| {
+            let slot = &self.slots[*at as usize];
+            slot.turn == *turn && slot.due == *due && slot.case.is_some()
+        });
+        // All that are there are known before one is decided.
+        for (_, _, at) in &come {
+            let case = &self.slots[*at as usize].case;
+            let Some(id) = case.as_ref().map(|case| case.failure.id) else {
                 continue;
             };
-            let id = case.failure.id;
-            if self.gathering.get(&id) == Some(&at) {
+            if self.gathering.get(&id) == Some(at) {
                 self.gathering.remove(&id);
                 self.last = None;
-                self.weigh(at);
-            } else {
-                self.look(at, false, out);
+                self.weigh(*at);
             }
         }
+        for (_, _, at) in come.drain(..) {
+            self.look(at, false, out);
+        }
+        self.come = come;
         self.store.age(self.complete_ns);
         self.witnesses.age(self.complete_ns);
     }
@@ -372,17 +391,14 @@ impl Engine {
             forgotten_ns: self.store.forgotten_ns,
             ended,
         };
-        match self.judge.decide(look, evidence) {
-            Decision::Open(until) => {
-                slot.due = until.max(case.failure.ts_ns);
-                self.queue.push(Reverse((slot.due, slot.turn, at)));
-                true
-            }
-            Decision::Decided(verdict, until) => {
-                self.conclude(at, verdict, out);
-                until > self.complete_ns
-            }
+        let (verdict, until) = self.judge.decide(look, evidence);
+        if let Some(verdict) = verdict {
+            self.conclude(at, verdict, out);
+        } else {
+            slot.due = until.max(case.seen());
+            self.queue.add((slot.due, slot.turn, at));
         }
+        until > self.complete_ns
     }
 
     fn conclude(&mut self, at: u32, mut verdict: Verdict, out: &mut Vec<Judged>) {
@@ -411,6 +427,12 @@ impl Engine {
             failure: *case.failure,
             verdict,
         });
+    }
+
+    /// How many holders are kept.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.store.kept()
     }
 
     /// Nothing is open, and nothing is kept.

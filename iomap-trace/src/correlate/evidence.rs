@@ -5,7 +5,7 @@
 //!
 //! | cause | hooks | between |
 //! | --- | --- | --- |
-//! | a lock | `extent-lock`, `ordered` | 50 ms before it was tried for, and the moment from which on no other holder is waited for |
+//! | a lock | `extent-lock`, `ordered`; `cached`, if the folio was only found afterwards | 50 ms before it was tried for, and the moment from which on no other holder is waited for |
 //! | redirtied | `dirty`, `cached` | begin of the write, and the refusal |
 //! | reappeared | `dirty`, `cached` | begin of the write, and the failure |
 //! | write-back error | `writeback-error`, `dio`, `dirty`, `release` | the same |
@@ -53,7 +53,11 @@ enum Rests {
 fn rests(case: &Case, why: &Why) -> Rests {
     match why.cause {
         Cause::Writeback | Cause::Journal | Cause::Buffers | Cause::Launder => Rests::Nowhere,
-        Cause::ExtentLock | Cause::OrderedIo => Rests::Wholly(LOCKS.and(RECORDS)),
+        Cause::ExtentLock | Cause::OrderedIo if why.refused => Rests::Wholly(LOCKS.and(RECORDS)),
+        // A folio that was found afterwards may have been cached after the kernel had looked.
+        Cause::ExtentLock | Cause::OrderedIo => {
+            Rests::Wholly(LOCKS.and(Hooks::CACHED).and(RECORDS))
+        }
         Cause::Redirtied if why.party.is_none() => {
             Rests::Party(TOUCHERS.and(Hooks::RING).and(Hooks::STRANGE))
         }

@@ -223,7 +223,8 @@ fn explain_found<'a>(look: Look<'a>, number: usize, refusal: &'a Refusal) -> Why
     Why {
         came_back: cacher.is_some(),
         cacher,
-        window: why_window(case, why.window, case.failure.ts_ns),
+        // Its state is that of the look, a little after the failure.
+        window: why_window(case, why.window, case.failure.ts_ns.max(refusal.ts_ns)),
         ..why
     }
 }
@@ -410,7 +411,7 @@ fn held<'a>(look: Look<'a>, number: usize, refusal: &Refusal) -> Why<'a> {
     let why = Why {
         own: case.made_by_writer(held),
         holds,
-        window: (lock_window_begin(held.tried), seen),
+        window: (lock_window_begin(held.tried), seen.max(refusal.ts_ns)),
         locks_since: if holds { Some(seen) } else { locks_since },
         ..Why::because(
             cause_of(held),

@@ -11,6 +11,7 @@
 //! The kernel tested the lock at some instant between the two of the refusal. A clean folio is
 //! refused for a lock, so when only one hold can have been in force between them, it was that one.
 
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 
 use crate::event::Refusal;
@@ -24,8 +25,7 @@ use super::held::Held;
 const BOTH_TAKE_NS: u64 = 10_000;
 /// Work on an ordered extent goes on for a while after its unlock, and is only told of when it ends.
 const SETTLES_NS: u64 = 20_000_000;
-/// At most this many locks that were had after a refusal are looked at for one that excludes an
-/// earlier one. The first of them exclude the most.
+/// At most this many locks that were not in force are looked at for what they exclude.
 const LATER: usize = 1024;
 
 /// The first instant at which it may have been in force.
@@ -112,7 +112,8 @@ pub fn refused_by_lock<'a>(
     };
     let why = Why {
         until,
-        locks_since,
+        // Whoever had the lock after it bears on it as well.
+        locks_since: locks_since.min(Some(best.held.given_up)),
         ..named(look, best.held, entered, until, doubt)
     };
     if alone && certain && until <= look.complete_ns {
@@ -154,32 +155,40 @@ fn named<'a>(look: Look, held: &'a Held, entered: u64, until: u64, doubt: &'stat
     }
 }
 
-/// Who may have held the folio during the refusal.
+/// Who may have held the folio during the refusal, and whether some locks were left out.
 ///
-/// Of all locks of the folio's bytes only these matter: those that were tried for before its end
-/// and over after its begin, of which the case has all (physically one, and who unlocked within the
-/// millisecond before); and those that were tried for later but given up before one of the first:
-/// they show that it had to wait (physically none, or it is none of the first). Also whether some
-/// were left out.
+/// Of all locks of the folio's bytes only these matter:
+/// - those that were tried for before its end and over after its begin, of which the case has all
+///   (physically one, and who unlocked shortly before);
+/// - those that were given up after one of the first and before the refusal: they had the lock after
+///   it (as a rule none: then it is none of the first);
+/// - those that were tried for later but given up before one of the first: they had it before
+///   (physically none, as before).
 fn candidates<'a>(
     look: Look<'a>,
     number: usize,
     refusal: &Refusal,
     entered: u64,
-) -> (Vec<Candidate<'a>>, bool) {
+) -> (SmallVec<[Candidate<'a>; 4]>, bool) {
     let refused = refusal.ts_ns;
     let bytes = look.bytes(refusal);
     let may = |held: &&Held| held.meets(bytes) && may_refuse(look.case, held);
     let held = look.case.records.held.iter().map(AsRef::as_ref);
-    // What was given up long before says nothing of any other.
-    let mut holds: Vec<&Held> = held.filter(may).filter(|h| entered <= h.over()).collect();
-    let last = holds.iter().map(|held| held.given_up).max().unwrap_or(0);
+    let mut holds: SmallVec<[&Held; 4]> =
+        held.filter(may).filter(|h| entered <= h.over()).collect();
+    let given_up = || holds.iter().map(|held| held.given_up);
+    let (earliest, last) = (given_up().min(), given_up().max());
     let first = holds.len();
-    if last > refused {
-        let later = look.index.between(look.places(number), (refused, last));
-        holds.extend(later.filter(may).filter(|h| refused < h.tried).take(LATER));
+    let between = |after, before| look.index.between(look.places(number), (after, before));
+    if let Some(earliest) = earliest.filter(|earliest| *earliest < entered) {
+        let past = between(earliest, entered).filter(may);
+        holds.extend(past.filter(|h| h.over() < entered).take(LATER));
     }
-    let cut = holds.len() - first == LATER;
+    if let Some(last) = last.filter(|last| refused < *last) {
+        let later = between(refused, last).filter(may);
+        holds.extend(later.filter(|h| refused < h.tried).take(LATER));
+    }
+    let cut = holds.len() - first >= LATER;
     let candidates = holds[..first]
         .iter()
         .map(|held| (*held, from(held, &holds), to(held, &holds)))

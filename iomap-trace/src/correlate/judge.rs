@@ -1,5 +1,7 @@
 //! Decides the cause of one failure.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::event::{Facts, HookState, Phase, Start, Text, Touched};
 
 use super::case::Case;
@@ -15,13 +17,8 @@ pub struct Judge {
     skipped: Vec<Text>,
 }
 
-/// The verdict on a case, or the moment up to which something could still change it.
-#[derive(Debug)]
-pub enum Decision {
-    /// Also the moment.
-    Decided(Verdict, u64),
-    Open(u64),
-}
+/// The folios' causes: few.
+type Whys<'a> = SmallVec<[Why<'a>; 2]>;
 
 impl Judge {
     pub fn new(start: &Start) -> Self {
@@ -41,16 +38,17 @@ impl Judge {
         self.run
     }
 
-    /// Decides a case, if nothing later can change it or nothing later comes.
-    pub fn decide(&self, look: Look, evidence: Evidence) -> Decision {
+    /// Decides a case, if nothing later can change it or nothing later comes; and up to which moment
+    /// something could.
+    pub fn decide(&self, look: Look, evidence: Evidence) -> (Option<Verdict>, u64) {
         let whys = self.whys(look);
         let until = match look.case.failure.phase {
             Phase::Map => 0,
             _ if look.case.lonely() => look.case.graced(),
             _ => whys.iter().map(|why| why.until).max().unwrap_or(0),
         };
-        if !look.ended && until.max(look.case.failure.ts_ns) > look.complete_ns {
-            return Decision::Open(until);
+        if !look.ended && until.max(look.case.seen()) > look.complete_ns {
+            return (None, until);
         }
         let weighing = Weighing {
             judge: self,
@@ -63,15 +61,15 @@ impl Judge {
             Phase::Map => weighing.map(),
             Phase::Post => weighing.post(whys),
         };
-        Decision::Decided(verdict, until)
+        (Some(verdict), until)
     }
 
-    fn whys<'a>(&self, look: Look<'a>) -> Vec<Why<'a>> {
+    fn whys<'a>(&self, look: Look<'a>) -> Whys<'a> {
         let refusals = look.case.records.refusals.iter().enumerate();
         if look.case.failure.phase == Phase::Map {
-            return Vec::new();
+            return Whys::new();
         }
-        let mut whys = Vec::with_capacity(look.case.records.refusals.len() + 1);
+        let mut whys = Whys::new();
         whys.extend(refusals.map(|(number, refusal)| explain(look, number, refusal)));
         if look.case.errno().is_some_and(|errno| errno != -libc::EBUSY) {
             // EBUSY is the one error that the invalidation makes itself: others are the launder's.
@@ -95,15 +93,15 @@ struct Weighing<'a> {
 }
 
 impl<'a> Weighing<'a> {
-    fn pre(self, mut whys: Vec<Why<'a>>) -> Verdict {
+    fn pre(self, mut whys: Whys<'a>) -> Verdict {
         let case = self.case;
         if let Some(why) = self.writeback_error() {
-            return self.verdict(vec![why]);
+            return self.verdict(smallvec![why]);
         }
         let unexplained = whys.iter().all(|why| why.cause == Cause::Unknown);
         let before = case.write_back_failed_before() && !case.tried();
         if unexplained && self.flush_can_fire() && before {
-            whys = vec![Why::because(
+            whys = smallvec![Why::because(
                 Cause::WritebackError,
                 "write-back failed just before the write began, and nothing else explains it",
             )];
@@ -146,13 +144,13 @@ impl<'a> Weighing<'a> {
             Cause::Reappeared,
             "nobody was seen to bring the folio back during the write",
         );
-        self.verdict(vec![match party {
+        self.verdict(smallvec![match party {
             Some(party) => why.by(party).exact(),
             None => why,
         }])
     }
 
-    fn post(self, whys: Vec<Why<'a>>) -> Verdict {
+    fn post(self, whys: Whys<'a>) -> Verdict {
         let case = self.case;
         if case.certain() {
             let mut verdict = self.verdict(whys);
@@ -218,7 +216,7 @@ impl<'a> Weighing<'a> {
     }
 
     /// The clearest of the folios' causes speaks for the failure.
-    fn verdict(self, mut whys: Vec<Why<'a>>) -> Verdict {
+    fn verdict(self, mut whys: Whys<'a>) -> Verdict {
         let case = self.case;
         if whys.is_empty() {
             whys.push(nothing_left(case));

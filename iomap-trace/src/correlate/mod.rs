@@ -14,6 +14,7 @@ mod hold;
 mod index;
 mod judge;
 mod losses;
+mod queue;
 mod refused;
 mod seen;
 mod store;

@@ -8,48 +8,45 @@ const RANGES: usize = 1024;
 /// A set of numbers that come nearly in order: ranges without gaps.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// First of a range to its last.
+    /// First of a range to its last, but for the present one.
     ranges: BTreeMap<u64, u64>,
-    /// The range that was met last.
-    latest: Option<(u64, u64)>,
+    /// The range that was met last, and where the next one above it begins, if there is one.
+    present: Option<(u64, u64)>,
+    above: Option<u64>,
 }
 
 impl Seen {
     /// Adds a number; whether it is new.
     pub fn add(&mut self, number: u64) -> bool {
-        if let Some((first, last)) = &mut self.latest {
+        if let Some((first, last)) = &mut self.present {
             if (*first..=*last).contains(&number) {
                 return false;
             }
-            // The next number, and the range behind it is not reached: nearly always so.
-            if number.checked_sub(1) == Some(*last)
-                && !self.ranges.contains_key(&(number.saturating_add(1)))
-            {
+            // The next number, nearly always; unless it closes a gap.
+            let follows = last.checked_add(1) == Some(number);
+            if follows && self.above.is_none_or(|above| above - 1 > number) {
                 *last = number;
-                self.ranges.insert(*first, number);
                 return true;
             }
         }
+        self.ranges.extend(self.present.take());
         let below = self.ranges.range(..=number).next_back();
         let below = below.map(|(first, last)| (*first, *last));
-        if let Some((_, last)) = below
-            && number <= last
-        {
-            return false;
-        }
-        let first = match below {
-            Some((first, last)) if number.checked_sub(1) == Some(last) => first,
-            _ => number,
-        };
-        let above = number.checked_add(1);
-        let last = above.and_then(|above| self.ranges.remove(&above));
-        let last = last.unwrap_or(number);
-        self.ranges.insert(first, last);
-        self.latest = Some((first, last));
+        let known = below.filter(|(_, last)| number <= *last);
+        let range = known.unwrap_or_else(|| {
+            let follows = below.filter(|(_, last)| last.checked_add(1) == Some(number));
+            let next = number.checked_add(1);
+            let last = next.and_then(|next| self.ranges.remove(&next));
+            let first = follows.map_or(number, |(first, _)| first);
+            (first, last.unwrap_or(number))
+        });
+        self.ranges.remove(&range.0);
+        self.present = Some(range);
+        self.above = self.ranges.range(range.1..).next().map(|(first, _)| *first);
         if self.ranges.len() > RANGES {
             self.ranges.pop_first();
         }
-        true
+        known.is_none()
     }
 }
 

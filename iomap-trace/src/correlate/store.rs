@@ -14,7 +14,7 @@ use super::index::Index;
 pub const KEEP_NS: u64 = 30_000_000_000;
 /// At most this many holders are kept, those that ended last: about 15 MB. A busy machine has some
 /// thousands a second, and all but the longest writes need those of the last milliseconds.
-const KEEP_HOLDERS: usize = 1 << 16;
+pub const KEEP_HOLDERS: usize = 1 << 16;
 
 /// Locks by inode, range and time, and by when they are forgotten.
 #[derive(Debug, Default)]
@@ -48,6 +48,12 @@ impl Store {
         while let Some((inode, held)) = self.calendar.take_before(before) {
             self.forget(inode, &held);
         }
+    }
+
+    /// How many are kept.
+    #[cfg(test)]
+    pub fn kept(&self) -> usize {
+        self.calendar.len()
     }
 
     fn forget(&mut self, inode: InodeKey, held: &Arc<Held>) {

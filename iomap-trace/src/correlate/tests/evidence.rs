@@ -447,3 +447,19 @@ fn a_holder_counts_where_the_begin_of_the_write_was_not_seen() {
     let verdict = settled(&start(true), failure, evidence);
     assert_eq!(said(&verdict), (ExtentLock, Exact, Some(31)));
 }
+
+#[test]
+fn work_that_goes_on_long_after_its_unlock_holds_nothing_once_another_had_the_lock() {
+    let long_done = Holder {
+        end_ns: 1700,
+        ..ordered(1, 31, 400, 400)
+    };
+    let next = Holder {
+        end_ns: 401,
+        ..ordered(2, 32, 400, 401)
+    };
+    assert_eq!(held_by(vec![long_done.clone()]).cause, OrderedIo);
+    let verdict = held_by(vec![long_done, next]);
+    assert_eq!(said(&verdict), (OrderedIo, Window, Some(32)));
+    assert!(verdict.reason.unwrap().contains("unlock had begun"));
+}

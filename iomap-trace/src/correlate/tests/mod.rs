@@ -2,7 +2,10 @@
 
 mod defects;
 mod evidence;
+mod index;
 mod locks;
+mod losses;
+mod open;
 mod oracle;
 mod properties;
 mod refused;

@@ -221,6 +221,7 @@ impl Known<'_> {
             (Cause::Redirtied, "invalidate") => claim.party.is_some(),
             (_, "invalidate" | "ring" | "later") => true,
             (Cause::OrderedIo | Cause::ExtentLock, "ordered" | "extent-lock") => true,
+            (Cause::OrderedIo | Cause::ExtentLock, "cached") => !claim.refused,
             (Cause::Redirtied | Cause::Reappeared, "dirty" | "cached") => true,
             (Cause::WritebackError, "writeback-error" | "dio" | "dirty" | "release") => true,
             (Cause::Unknown, "ordered" | "extent-lock") => btrfs,

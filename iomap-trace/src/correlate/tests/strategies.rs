@@ -248,6 +248,8 @@ prop_compose! {
         (created_ns, created_by) in (option::of(moment()), option::of(select(vec![11, 12, 31]))),
     ) -> Holder {
         times.sort_unstable();
+        // No work goes on for longer than ended holders are kept.
+        times[3] = times[3].min(times[2] + 10 * SECOND);
         Holder {
             id: 0, kind, dev, ino, root,
             pos: (place.page + page) * 4096 + skew,

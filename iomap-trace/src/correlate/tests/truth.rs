@@ -245,6 +245,7 @@ impl Story {
             });
             if let Event::Refusal(refusal) = &mut refusal {
                 refusal.index = index;
+                refusal.ts_ns = self.walk * STEP;
             }
             events.push(refusal);
             failure.refusals += 1;
