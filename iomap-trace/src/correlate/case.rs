@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use super::Cause;
 use super::folio::AFTER_THE_LOOK_NS;
 use super::held::Held;
 use super::index::{Place, Question};
 use super::losses::Hooks;
-use crate::event::{Dev, Failure, HolderKind, Outcome, OutcomeKind, Phase, Refusal, Touched};
+use crate::event::{
+    Buffers, Dev, Failure, HolderKind, Outcome, OutcomeKind, Phase, Refusal, Touched,
+};
 
 /// Which inode, as a key: btrfs repeats inode numbers across subvolumes.
 pub type InodeKey = (Dev, u64, u64);
@@ -32,6 +35,52 @@ const LOOKED_THROUGH: usize = 1024;
 /// in force at one moment need a folio of many pages, each locked by itself.
 const LOCKS: usize = 1024;
 
+/// What counts of a refusal: cases wait by the thousands, and the names of flags are long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folio {
+    pub ts_ns: u64,
+    pub entered_ns: Option<u64>,
+    /// Index and number in pages.
+    pub index: u64,
+    pub pages: u32,
+    pub dirty: bool,
+    pub writeback: bool,
+    /// Whoever keeps its buffer heads: the journal, or somebody else.
+    pub buffers: Option<Cause>,
+}
+
+impl Folio {
+    fn of(refusal: &Refusal) -> Self {
+        let (mut dirty, mut writeback, mut checked) = (false, false, false);
+        for flag in &refusal.folio_flags {
+            match flag.as_str() {
+                "dirty" => dirty = true,
+                "writeback" => writeback = true,
+                "checked" => checked = true,
+                _ => {}
+            }
+        }
+        Self {
+            ts_ns: refusal.ts_ns,
+            entered_ns: refusal.entered_ns,
+            index: refusal.index,
+            pages: refusal.pages,
+            dirty,
+            writeback,
+            buffers: refusal.buffers.as_ref().and_then(|b| kept_by(b, checked)),
+        }
+    }
+}
+
+/// ext4 and jbd2: what keeps buffer heads from being freed (fs/buffer.c `drop_buffers`).
+fn kept_by(buffers: &Buffers, checked: bool) -> Option<Cause> {
+    let has = |bit: &str| buffers.state.iter().any(|b| b == bit);
+    if checked || has("jbd") {
+        return Some(Cause::Journal);
+    }
+    (buffers.busy > 0 || has("dirty") || has("lock")).then_some(Cause::Buffers)
+}
+
 /// A failure and its evidence.
 #[derive(Debug)]
 pub struct Case {
@@ -45,7 +94,7 @@ pub struct Case {
 /// The records of a failure, and what was found about them. Reused for the memory in it.
 #[derive(Debug, Default)]
 pub struct Records {
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<Folio>,
     pub dirtied: Vec<Touched>,
     pub cached: Vec<Touched>,
     /// Locks that can have been in force when one of the folios was refused or found, or shortly
@@ -89,8 +138,9 @@ impl Case {
         }
     }
 
-    pub fn refused(&mut self, refusal: Refusal) {
-        add(&mut self.records.refusals, refusal, self.failure.refusals);
+    pub fn refused(&mut self, refusal: &Refusal) {
+        let folio = Folio::of(refusal);
+        add(&mut self.records.refusals, folio, self.failure.refusals);
     }
 
     pub fn dirtied(&mut self, touched: Touched) {

@@ -125,7 +125,7 @@ impl Engine {
     pub fn push(&mut self, event: Event, out: &mut Vec<Judged>) {
         match event {
             Event::Failure(failure) => self.open(failure),
-            Event::Refusal(record) => self.record(record.failure, |case| case.refused(record)),
+            Event::Refusal(record) => self.record(record.failure, |case| case.refused(&record)),
             Event::Dirtied(record) => self.record(record.failure, |case| case.dirtied(record)),
             Event::Cached(record) => self.record(record.failure, |case| case.cached(record)),
             Event::Outcome(record) => self.record(record.failure, |case| {

@@ -2,9 +2,9 @@
 
 use compact_str::format_compact;
 
-use crate::event::{HolderKind, How, Phase, Refusal, Text, Touched};
+use crate::event::{HolderKind, How, Phase, Text, Touched};
 
-use super::case::{Case, UNLOCK_LINGERS_NS};
+use super::case::{Case, Folio, UNLOCK_LINGERS_NS};
 use super::held::Held;
 use super::index::{Index, Place};
 use super::losses::Hooks;
@@ -154,13 +154,13 @@ impl<'a> Look<'a> {
     }
 
     /// The bytes of a folio.
-    pub fn bytes(self, refusal: &Refusal) -> (u64, u64) {
+    pub fn bytes(self, refusal: &Folio) -> (u64, u64) {
         bytes(refusal, self.run.page_size)
     }
 }
 
 /// First byte of a folio, and the one behind the last.
-pub fn bytes(refusal: &Refusal, page_size: u64) -> (u64, u64) {
+pub fn bytes(refusal: &Folio, page_size: u64) -> (u64, u64) {
     let first = refusal.index.saturating_mul(page_size);
     let len = u64::from(refusal.pages).saturating_mul(page_size);
     (first, first.saturating_add(len))
@@ -168,7 +168,7 @@ pub fn bytes(refusal: &Refusal, page_size: u64) -> (u64, u64) {
 
 /// The first and the last moment at which it may have been tested whether somebody held the folio:
 /// those of its refusal, or the failure. None where the folio's own state explains it.
-pub fn asks_who_held(case: &Case, refusal: &Refusal) -> Option<(u64, u64)> {
+pub fn asks_who_held(case: &Case, refusal: &Folio) -> Option<(u64, u64)> {
     if case.failure.fs != "btrfs" || case.failure.phase == Phase::Map {
         return None;
     }
@@ -186,25 +186,25 @@ pub fn asks_who_held(case: &Case, refusal: &Refusal) -> Option<(u64, u64)> {
 }
 
 /// Explains the `number`th refused folio.
-pub fn explain<'a>(look: Look<'a>, number: usize, refusal: &'a Refusal) -> Why<'a> {
+pub fn explain<'a>(look: Look<'a>, number: usize, refusal: &'a Folio) -> Why<'a> {
     match refusal.entered_ns {
         Some(entered) => explain_refused(look, number, refusal, entered),
         None => explain_found(look, number, refusal),
     }
 }
 
-fn cached_at<'a>(case: &'a Case, refusal: &Refusal) -> Option<&'a Touched> {
+fn cached_at<'a>(case: &'a Case, refusal: &Folio) -> Option<&'a Touched> {
     let mut cached = case.records.cached.iter();
     cached.find(|touched| touched.index == refusal.index)
 }
 
 /// It was not cached after the failure.
-fn was_there(case: &Case, refusal: &Refusal) -> bool {
+fn was_there(case: &Case, refusal: &Folio) -> bool {
     cached_at(case, refusal).is_none_or(|t| t.ts_ns <= case.failure.ts_ns)
 }
 
 /// Whoever dirtied the page last. Whoever did it before it was cached dirtied a folio that is gone.
-fn dirtied_at<'a>(case: &'a Case, refusal: &Refusal) -> Option<&'a Touched> {
+fn dirtied_at<'a>(case: &'a Case, refusal: &Folio) -> Option<&'a Touched> {
     let since = cached_at(case, refusal).map_or(0, |t| t.ts_ns);
     let here = |touched: &&Touched| touched.index == refusal.index;
     let toucher = case.records.dirtied.iter().find(here);
@@ -212,7 +212,7 @@ fn dirtied_at<'a>(case: &'a Case, refusal: &Refusal) -> Option<&'a Touched> {
 }
 
 /// Explains a folio that was found in the page cache after the failure.
-fn explain_found<'a>(look: Look<'a>, number: usize, refusal: &'a Refusal) -> Why<'a> {
+fn explain_found<'a>(look: Look<'a>, number: usize, refusal: &'a Folio) -> Why<'a> {
     let case = look.case;
     if !was_there(case, refusal) {
         return Why::unknown("cached after the failure: another folio was refused");
@@ -239,26 +239,25 @@ pub fn why_window(case: &Case, said: (u64, u64), to: u64) -> (u64, u64) {
 }
 
 /// What the state of a folio explains by itself.
-fn state_when_found<'a>(case: &'a Case, refusal: &Refusal) -> Option<Why<'a>> {
-    let has = |flag: &str| refusal.folio_flags.iter().any(|f| f == flag);
+fn state_when_found<'a>(case: &'a Case, refusal: &Folio) -> Option<Why<'a>> {
     let toucher = dirtied_at(case, refusal);
     // The walk comes after the probe's clock: what was dirtied in between tells nothing.
     let after = toucher.is_some_and(|t| t.ts_ns > case.failure.ts_ns);
-    if has("dirty") && !after {
+    if refusal.dirty && !after {
         let cached_ns = cached_at(case, refusal).map(|t| t.ts_ns);
         return Some(match toucher.filter(|t| case.spans(t.ts_ns)) {
             Some(toucher) => still_dirty(case, toucher, cached_ns),
             None => dirty_before(case, toucher),
         });
     }
-    if has("writeback") {
+    if refusal.writeback {
         let why = Why::because(Cause::Writeback, "under writeback when it was looked at");
         return Some(why);
     }
-    buffered(refusal, has("checked"))
+    buffered(refusal)
 }
 
-fn clean_when_found<'a>(look: Look<'a>, number: usize, refusal: &'a Refusal) -> Why<'a> {
+fn clean_when_found<'a>(look: Look<'a>, number: usize, refusal: &'a Folio) -> Why<'a> {
     let case = look.case;
     let holdable = case.failure.fs == "btrfs";
     let during = dirtied_at(case, refusal).filter(|t| case.spans(t.ts_ns));
@@ -344,20 +343,15 @@ fn dirty_before<'a>(case: &Case, toucher: Option<&'a Touched>) -> Why<'a> {
     Why::because(Cause::Redirtied, "dirty since before the write began").by(Who::Dirtied(toucher))
 }
 
-/// ext4 and jbd2: what keeps buffer heads from being freed (fs/buffer.c `drop_buffers`).
-pub fn buffered<'a>(refusal: &Refusal, checked: bool) -> Option<Why<'a>> {
-    let buffers = refusal.buffers.as_ref()?;
-    let has = |bit: &str| buffers.state.iter().any(|b| b == bit);
-    if checked || has("jbd") {
-        return Some(Why::because(
-            Cause::Journal,
-            "the journal still held it when it was looked at",
-        ));
-    }
-    (buffers.busy > 0 || has("dirty") || has("lock")).then(|| {
+/// What keeps its buffer heads.
+pub fn buffered<'a>(refusal: &Folio) -> Option<Why<'a>> {
+    refusal.buffers.map(|cause| {
         Why::because(
-            Cause::Buffers,
-            "a buffer head was busy when it was looked at",
+            cause,
+            match cause {
+                Cause::Journal => "the journal still held it when it was looked at",
+                _ => "a buffer head was busy when it was looked at",
+            },
         )
     })
 }
@@ -372,7 +366,7 @@ pub fn may_refuse(case: &Case, held: &Held) -> bool {
 }
 
 /// A clean folio on btrfs: somebody held its range in the extent io tree.
-fn held<'a>(look: Look<'a>, number: usize, refusal: &Refusal) -> Why<'a> {
+fn held<'a>(look: Look<'a>, number: usize, refusal: &Folio) -> Why<'a> {
     let case = look.case;
     let (begin, seen) = (case.begin_ns(), case.failure.ts_ns);
     let cached_ns = cached_at(case, refusal).map(|t| t.ts_ns);

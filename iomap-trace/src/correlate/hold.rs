@@ -14,9 +14,7 @@
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 
-use crate::event::Refusal;
-
-use super::case::UNLOCK_LINGERS_NS;
+use super::case::{Folio, UNLOCK_LINGERS_NS};
 use super::folio::{Look, Who, Why, cause_of, lock_window_begin, may_refuse};
 use super::held::Held;
 
@@ -67,7 +65,7 @@ struct Candidate<'a> {
 pub fn refused_by_lock<'a>(
     look: Look<'a>,
     number: usize,
-    refusal: &Refusal,
+    refusal: &Folio,
     entered: u64,
 ) -> Why<'a> {
     let case = look.case;
@@ -125,12 +123,7 @@ pub fn refused_by_lock<'a>(
 
 /// Whoever began to unlock last: where the tree has many states an unlock takes a while, and no
 /// event tells its end. Nobody else has locked the range since.
-fn lingering<'a>(
-    look: Look<'a>,
-    number: usize,
-    refusal: &Refusal,
-    entered: u64,
-) -> Option<Why<'a>> {
+fn lingering<'a>(look: Look<'a>, number: usize, refusal: &Folio, entered: u64) -> Option<Why<'a>> {
     let bytes = look.bytes(refusal);
     let may = |held: &Held| held.meets(bytes) && may_refuse(look.case, held);
     let since = entered.saturating_sub(UNLOCK_LINGERS_NS);
@@ -167,7 +160,7 @@ fn named<'a>(look: Look, held: &'a Held, entered: u64, until: u64, doubt: &'stat
 fn candidates<'a>(
     look: Look<'a>,
     number: usize,
-    refusal: &Refusal,
+    refusal: &Folio,
     entered: u64,
 ) -> (SmallVec<[Candidate<'a>; 4]>, bool) {
     let refused = refusal.ts_ns;

@@ -3,10 +3,10 @@
 //! The folio's state is that at the moment of refusal, and the folio was still locked: nobody can
 //! have dirtied it since, or have begun to write it back.
 
-use crate::event::{Refusal, Touched};
+use crate::event::Touched;
 
 use super::Cause;
-use super::case::Case;
+use super::case::{Case, Folio};
 use super::folio::{Look, Who, Why, buffered, why_window};
 use super::hold::refused_by_lock;
 
@@ -14,7 +14,7 @@ use super::hold::refused_by_lock;
 pub fn explain_refused<'a>(
     look: Look<'a>,
     number: usize,
-    refusal: &'a Refusal,
+    refusal: &'a Folio,
     entered: u64,
 ) -> Why<'a> {
     let case = look.case;
@@ -33,7 +33,7 @@ pub fn explain_refused<'a>(
 }
 
 /// Whoever touched the folio last before it was refused.
-fn last<'a>(touched: &'a [Touched], refusal: &Refusal) -> Option<&'a Touched> {
+fn last<'a>(touched: &'a [Touched], refusal: &Folio) -> Option<&'a Touched> {
     touched
         .iter()
         .filter(|t| t.index == refusal.index && t.ts_ns <= refusal.ts_ns)
@@ -41,22 +41,21 @@ fn last<'a>(touched: &'a [Touched], refusal: &Refusal) -> Option<&'a Touched> {
 }
 
 /// What the state of the folio explains by itself.
-pub fn state_when_refused<'a>(case: &'a Case, refusal: &Refusal) -> Option<Why<'a>> {
-    let has = |flag: &str| refusal.folio_flags.iter().any(|f| f == flag);
-    if has("dirty") {
+pub fn state_when_refused<'a>(case: &'a Case, refusal: &Folio) -> Option<Why<'a>> {
+    if refusal.dirty {
         return Some(dirty(case, refusal));
     }
-    if has("writeback") {
+    if refusal.writeback {
         return Some(Why::because(Cause::Writeback, "").exact());
     }
-    buffered(refusal, has("checked")).map(Why::exact)
+    buffered(refusal).map(Why::exact)
 }
 
 /// It was dirty: that is a fact. Whoever dirtied it last did it after the flush if after the begin
 /// of the write; what was dirtied before should have been written back.
 ///
 /// Without a party `exact` claims the cause and no more: no record that was lost can change it.
-fn dirty<'a>(case: &'a Case, refusal: &Refusal) -> Why<'a> {
+fn dirty<'a>(case: &'a Case, refusal: &Folio) -> Why<'a> {
     let why = |reason| Why::because(Cause::Redirtied, reason);
     // Whoever dirtied the page before it was cached last dirtied a folio that is gone.
     let cached = last(&case.records.cached, refusal).map_or(0, |t| t.ts_ns);
