@@ -5,6 +5,7 @@ mod evidence;
 mod index;
 mod locks;
 mod losses;
+mod lost;
 mod open;
 mod oracle;
 mod properties;

@@ -3,7 +3,6 @@
 
 use std::cmp::Reverse;
 
-use super::refused::meet;
 use super::strategies::{GRACE_NS, Told};
 use crate::correlate::{Cause, Confidence, Judged, Witness};
 use crate::event::*;
@@ -188,82 +187,6 @@ impl Known<'_> {
                 missing
             },
         }
-    }
-
-    /// Hooks that lost something on which the claim rests, in the order of this list.
-    fn lost(&self, told: &Told, claim: &Claim) -> Vec<Text> {
-        let failure = &told.failure;
-        let begin = match failure.duration_ns {
-            0 => failure.ts_ns - 1_000_000,
-            long => failure.ts_ns - long,
-        };
-        let (mut from, mut to) = claim.window.unwrap_or((begin, failure.ts_ns));
-        if claim.cause == Cause::Unknown {
-            (from, to) = (from.min(begin), to.max(self.until(told)).max(failure.ts_ns));
-        }
-        // Hooks, and whether records of them are only written at the failure.
-        let all = [
-            ("invalidate", true),
-            ("release", false),
-            ("ordered", false),
-            ("extent-lock", false),
-            ("dirty", false),
-            ("cached", false),
-            ("dio", false),
-            ("writeback-error", false),
-            ("stale-warn", false),
-            ("ring", true),
-            ("later", true),
-        ];
-        let btrfs = failure.fs == "btrfs";
-        let matters = |hook: &str| match (claim.cause, hook) {
-            (Cause::Writeback | Cause::Journal | Cause::Buffers | Cause::Launder, _) => false,
-            (Cause::Redirtied, "invalidate") => claim.party.is_some(),
-            (_, "invalidate" | "ring" | "later") => true,
-            (Cause::OrderedIo | Cause::ExtentLock, "ordered" | "extent-lock") => true,
-            (Cause::OrderedIo | Cause::ExtentLock, "cached") => !claim.refused,
-            (Cause::Redirtied | Cause::Reappeared, "dirty" | "cached") => true,
-            (Cause::WritebackError, "writeback-error" | "dio" | "dirty" | "release") => true,
-            (Cause::Unknown, "ordered" | "extent-lock") => btrfs,
-            (Cause::Unknown, "stale-warn") => failure.phase == Phase::Post,
-            (Cause::Unknown, _) => true,
-            _ => false,
-        };
-        let met = |hook: &str, late: bool| {
-            let to = if late { to.max(failure.ts_ns) } else { to };
-            let mut of = self.losses.iter().filter(|loss| loss.hook == hook);
-            of.any(|loss| loss.since_ns <= to && from <= loss.ts_ns)
-        };
-        let lost = all
-            .into_iter()
-            .filter(|(hook, late)| matters(hook) && met(hook, *late));
-        lost.map(|(hook, _)| hook.into()).collect()
-    }
-
-    /// Whether a holder may have held a folio that asks for one.
-    pub fn touches(&self, told: &Told, holder: &Holder) -> bool {
-        let (Some(tried), Some(unlocked)) = (holder.locked_ns, holder.unlocked_ns) else {
-            return false;
-        };
-        let ordered = holder.kind == HolderKind::OrderedIo;
-        let over = if ordered {
-            unlocked.max(holder.end_ns)
-        } else {
-            unlocked + 1_000_000
-        };
-        let harmless = ordered && self.start.facts.ordered_blocks_release == Some(false);
-        let here = (holder.dev, holder.root, holder.ino) == inode(&told.failure);
-        let page = self.start.page_size;
-        here && !harmless
-            && told.failure.phase != Phase::Map
-            && tried <= unlocked
-            && holder.start_ns <= told.failure.ts_ns
-            && told.refusals.iter().any(|refusal| {
-                let asks = self.folio(told, refusal).asks;
-                let pages = (refusal.index * page, u64::from(refusal.pages) * page);
-                meet(pages, (holder.pos, holder.len))
-                    && asks.is_some_and(|(from, to)| tried <= to && from <= over)
-            })
     }
 
     /// Up to when the verdict can change; 0: it cannot.

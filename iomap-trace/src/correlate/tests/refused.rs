@@ -20,7 +20,7 @@ pub(super) const SETTLES: u64 = 20_000_000;
 type Hold<'a> = (u64, u64, &'a Holder);
 
 /// Whether two ranges have a byte in common.
-pub(super) fn meet(one: (u64, u64), other: (u64, u64)) -> bool {
+fn meet(one: (u64, u64), other: (u64, u64)) -> bool {
     let end = |(pos, len): (u64, u64)| u128::from(pos) + u128::from(len);
     u128::from(one.0).max(u128::from(other.0)) < end(one).min(end(other))
 }
@@ -51,6 +51,32 @@ fn possible(hold: &Hold, all: &[Hold], at: u64) -> bool {
 }
 
 impl Known<'_> {
+    /// Whether a holder may have held a folio that asks for one.
+    pub fn touches(&self, told: &Told, holder: &Holder) -> bool {
+        let (Some(tried), Some(unlocked)) = (holder.locked_ns, holder.unlocked_ns) else {
+            return false;
+        };
+        let ordered = holder.kind == HolderKind::OrderedIo;
+        let over = if ordered {
+            unlocked.max(holder.end_ns)
+        } else {
+            unlocked + 1_000_000
+        };
+        let harmless = ordered && self.start.facts.ordered_blocks_release == Some(false);
+        let here = (holder.dev, holder.root, holder.ino) == inode(&told.failure);
+        let page = self.start.page_size;
+        here && !harmless
+            && told.failure.phase != Phase::Map
+            && tried <= unlocked
+            && holder.start_ns <= told.failure.ts_ns
+            && told.refusals.iter().any(|refusal| {
+                let asks = self.folio(told, refusal).asks;
+                let pages = (refusal.index * page, u64::from(refusal.pages) * page);
+                meet(pages, (holder.pos, holder.len))
+                    && asks.is_some_and(|(from, to)| tried <= to && from <= over)
+            })
+    }
+
     /// A folio of which the kernel was asked at `entered` to release it.
     pub fn refused(&self, told: &Told, refusal: &Refusal, entered: u64) -> Claim {
         let failure = &told.failure;
