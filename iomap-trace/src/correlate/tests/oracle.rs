@@ -265,7 +265,7 @@ impl Known<'_> {
     }
 
     /// One folio: the first of these that is true.
-    fn folio(&self, told: &Told, refusal: &Refusal) -> Claim {
+    pub fn folio(&self, told: &Told, refusal: &Refusal) -> Claim {
         match refusal.entered_ns {
             Some(entered) => self.refused(told, refusal, entered),
             None => self.found(told, refusal),
