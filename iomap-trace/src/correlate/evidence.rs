@@ -11,7 +11,8 @@
 //! | write-back error | `writeback-error`, `dio`, `dirty`, `release` | the same |
 //! | unknown | all | begin of the write, and the moment up to which it waited |
 //!
-//! In all of these also `invalidate` and `ring` (records of any kind), up to the failure at least.
+//! In all of these also `ring` (records of any kind), up to the failure at least; in the last two
+//! also `invalidate`: that another failure was missed says nothing of this one.
 //! Writeback, journal, buffers and launder are seen at the refusal itself: they rest on nothing
 //! else. So does a folio that was dirty at its refusal, but the name of the party does not: where
 //! nobody is named the verdict stays exact, and lists the hooks that could have named somebody.
@@ -28,7 +29,7 @@ use super::{Cause, Confidence};
 const LOCKS: Hooks = Hooks::EXTENT_LOCK.and(Hooks::ORDERED);
 const TOUCHERS: Hooks = Hooks::DIRTY.and(Hooks::CACHED);
 /// Losses that make any record doubtful.
-const RECORDS: Hooks = Hooks::INVALIDATE.and(Hooks::RING).and(Hooks::STRANGE);
+const RECORDS: Hooks = Hooks::RING.and(Hooks::STRANGE);
 
 /// What is known to be missing when a case is decided.
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +59,14 @@ fn rests(case: &Case, why: &Why) -> Rests {
         Cause::ExtentLock | Cause::OrderedIo => {
             Rests::Wholly(LOCKS.and(Hooks::CACHED).and(RECORDS))
         }
-        Cause::Redirtied if why.party.is_none() => {
-            Rests::Party(TOUCHERS.and(Hooks::RING).and(Hooks::STRANGE))
-        }
+        Cause::Redirtied if why.party.is_none() => Rests::Party(TOUCHERS.and(RECORDS)),
         Cause::Redirtied | Cause::Reappeared => Rests::Wholly(TOUCHERS.and(RECORDS)),
         Cause::WritebackError => Rests::Wholly(
             Hooks::WRITEBACK_ERROR
                 .and(Hooks::DIO)
                 .and(Hooks::DIRTY)
                 .and(Hooks::RELEASE)
+                .and(Hooks::INVALIDATE)
                 .and(RECORDS),
         ),
         Cause::Unknown => {

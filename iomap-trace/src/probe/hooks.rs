@@ -396,6 +396,21 @@ pub const HOOKS: &[Hook] = &[
 
 const INVALIDATE_NEEDS: &[&str] = &["inode_i_mapping", "inode_i_ino", "inode_i_sb", "sb_s_dev"];
 
+/// The hooks for which a program runs; none for a program that the table does not have.
+pub fn hook_of(program: &str) -> &'static [&'static str] {
+    let has = |hook: &&Hook| {
+        let parts = hook.ways.iter().flat_map(|way| way.parts);
+        let mut attached = parts
+            .flat_map(|part| part.choices)
+            .flat_map(|choice| *choice);
+        attached.any(|attach| attach.program == program)
+    };
+    HOOKS
+        .iter()
+        .find(has)
+        .map_or(&[], |hook| std::slice::from_ref(&hook.name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -431,19 +446,4 @@ mod tests {
             assert_eq!(attach.kind, Kind::RawTp, "{}", attach.program);
         }
     }
-}
-
-/// The hooks for which a program runs; none for a program that the table does not have.
-pub fn hook_of(program: &str) -> &'static [&'static str] {
-    let has = |hook: &&Hook| {
-        let parts = hook.ways.iter().flat_map(|way| way.parts);
-        let mut attached = parts
-            .flat_map(|part| part.choices)
-            .flat_map(|choice| *choice);
-        attached.any(|attach| attach.program == program)
-    };
-    HOOKS
-        .iter()
-        .find(has)
-        .map_or(&[], |hook| std::slice::from_ref(&hook.name))
 }

@@ -51,7 +51,7 @@ fn locked(evidence: Vec<Event>) -> Verdict {
 
 #[test]
 fn a_lost_lock_makes_a_lock_doubtful() {
-    for hook in ["extent-lock", "ordered", "invalidate", "ring"] {
+    for hook in ["extent-lock", "ordered", "ring"] {
         for (since, ts) in [(97 * MS, 98 * MS), (0, 1_000 * MS), (99 * MS, 99 * MS)] {
             let verdict = locked(vec![lost(hook, since, ts)]);
             assert_eq!(verdict.cause, Cause::ExtentLock);
@@ -81,7 +81,7 @@ fn what_was_lost_elsewhere_or_at_another_time_does_not_matter() {
 
 #[test]
 fn a_lost_toucher_makes_the_last_one_doubtful() {
-    for hook in ["dirty", "cached", "ring", "invalidate"] {
+    for hook in ["dirty", "cached", "ring"] {
         let verdict = dirty(vec![lost(hook, 96 * MS, 97 * MS)]);
         assert_eq!(verdict.confidence, Confidence::Window);
         assert_eq!(verdict.evidence_missing, [hook]);

@@ -34,8 +34,8 @@ impl Known<'_> {
         let btrfs = failure.fs == "btrfs";
         let matters = |hook: &str| match (claim.cause, hook) {
             (Cause::Writeback | Cause::Journal | Cause::Buffers | Cause::Launder, _) => false,
-            (Cause::Redirtied, "invalidate") => claim.party.is_some(),
-            (_, "invalidate" | "ring" | "later") => true,
+            (_, "ring" | "later") => true,
+            (Cause::WritebackError, "invalidate") => true,
             (Cause::OrderedIo | Cause::ExtentLock, "ordered" | "extent-lock") => true,
             (Cause::OrderedIo | Cause::ExtentLock, "cached") => !claim.refused,
             (Cause::Redirtied | Cause::Reappeared, "dirty" | "cached") => true,
