@@ -55,6 +55,12 @@ pub fn all(long: bool, options: &matrix::Options) -> Vec<Step> {
                 util::run(&mut cargo).into()
             }),
         },
+        Step {
+            name: "proof",
+            what: "the engine against its oracle and the model, many cases",
+            needs: Needs::Nothing,
+            run: Box::new(move |toolchain| proof(toolchain, long).into()),
+        },
         cargo(
             "abi",
             "cargo test --locked --package iomap-trace-ebpf --lib",
@@ -95,6 +101,33 @@ fn cargo(name: &'static str, typed: &'static str) -> Step {
             util::run(toolchain.cargo().args(typed.split(' ').skip(1))).into()
         }),
     }
+}
+
+/// Properties of the engine, each with so many cases.
+const PROOF: u32 = 10_000;
+/// The same with `--long`.
+const LONG_PROOF: u32 = 1_000_000;
+/// Properties that hold the engine against a second opinion: the brute-force oracle, a linear scan,
+/// and models that know what happened.
+const PROPERTIES: &[&str] = &[
+    "correlate::tests::properties::the_oracle_agrees",
+    "correlate::tests::properties::the_oracle_agrees_when_failures_are_interleaved",
+    "correlate::tests::locks::",
+    "correlate::tests::truth::",
+    "correlate::tests::index::",
+];
+
+fn proof(toolchain: &Toolchain, long: bool) -> Result<()> {
+    let cases = if long { LONG_PROOF } else { PROOF };
+    let mut cargo = toolchain.cargo();
+    // Optimised: most of the time is the oracle's.
+    cargo.args(["test", "--locked", "--release", "--package", "iomap-trace"]);
+    cargo.args(["--lib", "--"]).args(PROPERTIES);
+    util::run(cargo.env("PROPTEST_CASES", cases.to_string()))?;
+    let mut cargo = toolchain.cargo();
+    cargo.args(["test", "--locked", "--release", "--package", "iomap-trace"]);
+    cargo.args(["--test", "model", "--", "random::"]);
+    util::run(cargo.env("PROPTEST_CASES", cases.to_string()))
 }
 
 fn lint_abi(toolchain: &Toolchain) -> Result<Outcome> {
