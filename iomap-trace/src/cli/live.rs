@@ -55,6 +55,10 @@ struct Sink {
     /// Whoever reads the rows has seen enough of them.
     closed: bool,
     stop_after: Option<u64>,
+    /// Failures that the session was given; some of them are judged later.
+    taken: u64,
+    /// The last failure was one too many: so are the records that follow it.
+    beyond: bool,
     rows: Rows,
     summary: Rows,
     /// What the session wrote and the terminal has not got yet.
@@ -83,6 +87,8 @@ impl Live {
                 log_failed: false,
                 closed: false,
                 stop_after: plan.common.count,
+                taken: 0,
+                beyond: false,
                 rows: plan.rows,
                 summary: plan.summary,
                 text: Vec::new(),
@@ -235,6 +241,21 @@ impl Sink {
         if self.full() && !matches!(event, Event::Loss(_) | Event::Mark(_) | Event::End(_)) {
             return Ok(());
         }
+        match event {
+            Event::Failure(_) => {
+                self.beyond = self.enough();
+                self.taken += u64::from(!self.beyond);
+                if self.beyond {
+                    return Ok(());
+                }
+            }
+            Event::Refusal(_) | Event::Dirtied(_) | Event::Cached(_) | Event::Outcome(_)
+                if self.beyond =>
+            {
+                return Ok(());
+            }
+            _ => {}
+        }
         if let Some(log) = &mut self.log
             && let Err(e) = log.append(&event)
         {
@@ -243,7 +264,15 @@ impl Sink {
         self.session.event(event, &mut self.text)
     }
 
-    /// `--count` failures were seen: what else was in the ring buffer is beyond the run.
+    /// With those that are not judged yet `--count` failures are there; one that turns out to be none
+    /// makes room for another.
+    fn enough(&self) -> bool {
+        let withdrawn = self.session.summary().withdrawn;
+        let failures = self.taken.saturating_sub(withdrawn);
+        self.stop_after.is_some_and(|count| failures >= count)
+    }
+
+    /// `--count` failures were judged: what else was in the ring buffer is beyond the run.
     fn full(&self) -> bool {
         let failures = self.session.summary().failures.total();
         self.stop_after.is_some_and(|count| failures >= count)
