@@ -272,7 +272,7 @@ mod tests {
     fn an_end_before_the_end_is_named() {
         let said = |end: End| ended(&end).unwrap_err().to_string();
         assert!(ended(&End::Exited(0)).is_ok());
-        assert_eq!(said(End::TimedOut), "time-out: still running after 500 s");
+        assert_eq!(said(End::TimedOut), "time-out: still running after 360 s");
         assert_eq!(
             said(End::Crashed("Oops: 1".into())),
             "the kernel crashed: Oops: 1"
@@ -288,7 +288,7 @@ mod tests {
         );
         assert_eq!(
             failed.0,
-            Outcome::Failed("time-out: still running after 500 s (the first boot hung)".to_owned())
+            Outcome::Failed("time-out: still running after 360 s (the first boot hung)".to_owned())
         );
     }
 }
