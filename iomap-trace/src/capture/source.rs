@@ -99,7 +99,10 @@ impl Source {
         let ts_ns = boot_ns();
         for _ in 0..BATCHES {
             if !self.drain(sink)? {
-                return self.mark(ts_ns, counters, sink);
+                if self.busy(ts_ns) || self.accounted_ago_ns() >= IDLE_READING_NS {
+                    self.account(counters, sink)?;
+                }
+                return self.mark(ts_ns, sink);
             }
         }
         // There is more than a tick can take: the next one goes on.
@@ -118,7 +121,7 @@ impl Source {
         let ts_ns = boot_ns();
         while self.drain(sink)? {}
         self.account(counters, sink)?;
-        self.mark(ts_ns, counters, sink)
+        self.mark(ts_ns, sink)
     }
 
     /// Tells what was lost since this was told last.
@@ -140,17 +143,13 @@ impl Source {
         boot_ns().saturating_sub(self.losses.read_ns())
     }
 
-    fn mark(
-        &mut self,
-        ts_ns: u64,
-        counters: Counters,
-        sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<()> {
-        let busy = ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS;
-        if busy || self.accounted_ago_ns() >= IDLE_READING_NS {
-            self.account(counters, sink)?;
-        }
-        if busy {
+    /// Whether the last record came shortly before.
+    fn busy(&self, ts_ns: u64) -> bool {
+        ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS
+    }
+
+    fn mark(&self, ts_ns: u64, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        if self.busy(ts_ns) {
             sink(Event::Mark(Mark { ts_ns }))?;
         }
         Ok(())
