@@ -260,6 +260,13 @@ impl Case {
         })
     }
 
+    /// The writer made the ordered extent, and whether this write did is not known.
+    pub fn maker_unsure(&self, held: &Held) -> bool {
+        held.kind == HolderKind::OrderedIo
+            && held.created_by == Some(self.failure.tid)
+            && self.failure.duration_ns == 0
+    }
+
     /// So late in the write that the kernel may have looked before.
     pub fn late(&self, ts_ns: u64) -> bool {
         ts_ns > self.failure.ts_ns.saturating_sub(AFTER_THE_LOOK_NS)

@@ -14,6 +14,8 @@
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 
+use crate::event::HolderKind;
+
 use super::case::{Folio, UNLOCK_LINGERS_NS};
 use super::folio::{Look, Who, Why, cause_of, lock_window_begin, may_refuse};
 use super::held::Held;
@@ -99,26 +101,61 @@ pub fn refused_by_lock<'a>(
     } else {
         case.graced()
     };
-    // Of a lock that another task gives up it is not certain who took it.
-    let certain = !best.held.handed_on;
-    let doubt = if !certain {
-        "unlocked by another task: the last one that was seen to lock the range is named"
-    } else if alone {
-        "the run ended before every holder of its range could be known"
-    } else {
-        "each of several may have held its range when it was refused"
-    };
+    let unsure = doubt(look, number, refusal, best, alone);
+    let doubt = unsure.unwrap_or("the run ended before every holder of its range could be known");
     let why = Why {
         until,
         // Whoever had the lock after it bears on it as well.
         locks_since: locks_since.min(Some(best.held.given_up)),
         ..named(look, best.held, entered, until, doubt)
     };
-    if alone && certain && until <= look.complete_ns {
+    if unsure.is_none() && until <= look.complete_ns {
         why.exact()
     } else {
         why
     }
+}
+
+/// Why it is not certain that `best` held the folio; `alone` when no other is on record that can
+/// have.
+fn doubt(
+    look: Look,
+    number: usize,
+    refusal: &Folio,
+    best: &Candidate,
+    alone: bool,
+) -> Option<&'static str> {
+    // Of a lock that another task gives up it is not certain who took it.
+    if best.held.handed_on {
+        return Some(
+            "unlocked by another task: the last one that was seen to lock the range is named",
+        );
+    }
+    if !alone {
+        return Some("each of several may have held its range when it was refused");
+    }
+    if look.case.maker_unsure(best.held) {
+        return Some("the begin of the write was not seen: it may have forced this write-back");
+    }
+    (!best.contains && waited(look, number, refusal))
+        .then_some("ordered I/O waited for its range, and may have held a part of it for a moment")
+}
+
+/// Whether completion of an ordered extent had been waiting for a part of the folio, which it locked
+/// after the refusal: it can have had a front of it for a moment, which it gave back (6.1 on), or
+/// have had it before the last attempt that is on record (5.10).
+fn waited(look: Look, number: usize, refusal: &Folio) -> bool {
+    let refused = refusal.ts_ns;
+    let bytes = look.bytes(refusal);
+    // What is given up later than that may not be known when the case is decided.
+    let known = look.case.graced().saturating_sub(SETTLES_NS);
+    let later = look.index.between(look.places(number), (refused, known));
+    let later = later.filter(|held| refused < held.tried && held.meets(bytes));
+    // Of very many it cannot be told.
+    later.take(LATER).enumerate().any(|(at, held)| {
+        let ordered = held.kind == HolderKind::OrderedIo && held.start_ns <= refused;
+        ordered || at + 1 == LATER
+    })
 }
 
 /// Whoever began to unlock last: where the tree has many states an unlock takes a while, and no

@@ -125,28 +125,38 @@ impl<'a> Weighing<'a> {
             return None;
         }
         let collided = case.records.dirtied.iter().any(|t| case.spans(t.ts_ns));
-        let why = Why::because(
-            Cause::WritebackError,
-            "write-back failed, and a folio was dirtied again as well",
-        );
-        Some(if collided { why } else { why.exact() })
+        let why = |reason| Why::because(Cause::WritebackError, reason);
+        Some(if collided {
+            why("write-back failed, and a folio was dirtied again as well")
+        } else if case.return_unseen() {
+            why("").exact()
+        } else {
+            // An error from before can be fetched by somebody's fsync meanwhile.
+            why("write-back failed: the write's own flush, or another one before or after it")
+        })
     }
 
     fn map(self) -> Verdict {
         let case = self.case;
+        // Whoever touched one last, and whether nobody else touched another.
         let last = |touched: &'a [Touched]| {
-            let during = touched.iter().filter(|t| case.spans(t.ts_ns));
-            during.max_by_key(|t| t.ts_ns)
+            let during = || touched.iter().filter(|t| case.spans(t.ts_ns));
+            let last = during().max_by_key(|t| t.ts_ns)?;
+            Some((last, during().all(|t| t.tid == last.tid)))
         };
-        let party = last(&case.records.cached).map(Who::Cached);
-        let party = party.or_else(|| last(&case.records.dirtied).map(Who::Dirtied));
-        let why = Why::because(
-            Cause::Reappeared,
-            "nobody was seen to bring the folio back during the write",
-        );
+        let cached = last(&case.records.cached).map(|(t, alone)| (Who::Cached(t), alone));
+        let party = cached.or_else(|| {
+            let dirtied = last(&case.records.dirtied);
+            dirtied.map(|(t, alone)| (Who::Dirtied(t), alone))
+        });
+        let why = |reason| Why::because(Cause::Reappeared, reason);
         self.verdict(smallvec![match party {
-            Some(party) => why.by(party).exact(),
-            None => why,
+            Some((party, true)) => why("").by(party).exact(),
+            Some((party, false)) => {
+                // The look comes at the end of the write.
+                why("several brought folios of the range back: one of them was met").by(party)
+            }
+            None => why("nobody was seen to bring the folio back during the write"),
         }])
     }
 

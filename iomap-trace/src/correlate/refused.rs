@@ -48,7 +48,18 @@ pub fn state_when_refused<'a>(case: &'a Case, refusal: &Folio) -> Option<Why<'a>
     if refusal.writeback {
         return Some(Why::because(Cause::Writeback, "").exact());
     }
-    buffered(refusal).map(Why::exact)
+    let why = buffered(refusal)?;
+    // jbd2 takes no folio lock to let go of a buffer: a journal head that is there was there, one
+    // that is not may have been (fs/jbd2/transaction.c `jbd2_journal_try_to_free_buffers`).
+    let journaled = ["ext4", "ocfs2"].contains(&case.failure.fs.as_str());
+    Some(if why.cause == Cause::Buffers && journaled {
+        Why {
+            reason: Some("busy when it was refused; the journal may have held it just before"),
+            ..why
+        }
+    } else {
+        why.exact()
+    })
 }
 
 /// It was dirty: that is a fact. Whoever dirtied it last did it after the flush if after the begin

@@ -127,10 +127,14 @@ fn a_state_at_the_refusal_is_exact() {
         (buffers("jbd", 0), Journal),
         (buffers("uptodate", 1), Cause::Buffers),
     ] {
-        let verdict = judge(&start(true), failed(Phase::Pre, "ext4"), vec![folio]);
+        let verdict = judge(&start(true), failed(Phase::Pre, "vfat"), vec![folio]);
         assert_eq!(said(&verdict), (cause, Exact, None));
         assert_eq!(verdict.reason, None);
     }
+    // The journal can have let go of it after the test, and before the look.
+    let busy = vec![buffers("uptodate", 1)];
+    let verdict = judge(&start(true), failed(Phase::Pre, "ext4"), busy);
+    assert_eq!(said(&verdict), (Cause::Buffers, Window, None));
 }
 
 #[test]
@@ -159,6 +163,39 @@ fn alone_on_a_part_of_the_refusal_is_exact() {
         let verdict = held_by(vec![ordered(1, 31, tried, given_up)]);
         assert_eq!(said(&verdict), (OrderedIo, Exact, Some(31)));
     }
+}
+
+#[test]
+fn ordered_io_that_had_to_wait_may_have_held_a_front() {
+    let waiter = |start_ns| Holder {
+        start_ns,
+        ..ordered(2, 32, 1850, 1950)
+    };
+    let verdict = held_by(vec![ordered(1, 31, 1400, 1550), waiter(1590)]);
+    assert_eq!(said(&verdict), (OrderedIo, Window, Some(31)));
+    let verdict = held_by(vec![ordered(1, 31, 1400, 1550), waiter(1700)]);
+    assert_eq!(said(&verdict), (OrderedIo, Exact, Some(31)));
+}
+
+#[test]
+fn ordered_io_may_be_the_writer_s_own_where_its_begin_was_not_seen() {
+    let own = Holder {
+        created_by: Some(11),
+        created_ns: Some(1200),
+        ..ordered(1, 31, 1400, 1700)
+    };
+    let failure = Failure {
+        duration_ns: 0,
+        tid: 11,
+        ..failed(Phase::Pre, "btrfs")
+    };
+    let evidence = vec![
+        refused(&["uptodate", "private"]),
+        Event::Holder(Box::new(own)),
+    ];
+    let verdict = settled(&start(true), failure, evidence);
+    assert_eq!(said(&verdict), (OrderedIo, Window, Some(31)));
+    assert!(verdict.reason.unwrap().contains("begin of the write"));
 }
 
 #[test]

@@ -224,9 +224,10 @@ impl Known<'_> {
         }
         let seen = flagged(told, "eio-before") || real_error(told);
         let again = told.dirtied.iter().any(|t| during(&told.failure, t.ts_ns));
+        let own = flagged(told, "return-unseen") && told.failure.errno.is_none_or(|e| e >= 0);
         let sure = match seen {
             false => return None,
-            true if !again => Confidence::Exact,
+            true if !again && own => Confidence::Exact,
             true => Confidence::Window,
         };
         Some(claim(Cause::WritebackError, sure, None))
@@ -441,17 +442,20 @@ fn when(failure: &Failure, toucher: Option<&Touched>) -> When {
 
 /// Whoever cached a folio during the write, and if nobody did, whoever dirtied one; the last.
 fn reappeared(told: &Told) -> Claim {
-    let last = |touched: &[Touched]| {
-        let mut inside: Vec<&Touched> = touched
-            .iter()
-            .filter(|t| during(&told.failure, t.ts_ns))
-            .collect();
+    let inside = |touched: &[Touched]| {
+        let mut inside: Vec<Touched> = touched.to_vec();
+        inside.retain(|t| during(&told.failure, t.ts_ns));
         inside.sort_by_key(|t| t.ts_ns);
-        inside.last().map(|t| t.tid)
+        inside
     };
-    let party = last(&told.cached).or_else(|| last(&told.dirtied));
-    let sure = [Confidence::Window, Confidence::Exact][usize::from(party.is_some())];
-    claim(Cause::Reappeared, sure, party)
+    let mut touched = inside(&told.cached);
+    if touched.is_empty() {
+        touched = inside(&told.dirtied);
+    }
+    let party = touched.last().map(|t| t.tid);
+    let sure = party.is_some() && touched.iter().all(|t| Some(t.tid) == party);
+    let confidence = [Confidence::Window, Confidence::Exact][usize::from(sure)];
+    claim(Cause::Reappeared, confidence, party)
 }
 
 pub(super) fn inode(failure: &Failure) -> (Dev, Option<u64>, u64) {

@@ -115,7 +115,13 @@ impl Known<'_> {
             _ if refusal.buffers.is_some() && flag("checked") || bits.contains(&"jbd") => {
                 exact(Cause::Journal)
             }
-            _ if busy || bits.contains(&"dirty") || bits.contains(&"lock") => exact(Cause::Buffers),
+            _ if busy || bits.contains(&"dirty") || bits.contains(&"lock") => {
+                let mut found = exact(Cause::Buffers);
+                if failure.fs == "ext4" || failure.fs == "ocfs2" {
+                    found.confidence = Confidence::Window;
+                }
+                found
+            }
             _ if failure.fs == "btrfs" => Claim {
                 asks: Some((entered, refusal.ts_ns)),
                 ..self.locked(failure, refusal, entered)
@@ -133,6 +139,26 @@ impl Known<'_> {
         found.shows = true;
         found.cacher = cached.filter(|t| during(failure, t.ts_ns)).map(|t| t.tid);
         found
+    }
+
+    /// An ordered extent waited for a part of the folio when it was refused, and was locked later, as
+    /// far as that was over within the grace period.
+    fn ordered_waited(&self, failure: &Failure, folio: (u64, u64), refused: u64) -> bool {
+        let known = failure.ts_ns + GRACE_NS - SETTLES;
+        let blocks = self.start.facts.ordered_blocks_release != Some(false);
+        let waited = |h: &&Holder| {
+            let (Some(tried), Some(unlocked)) = (h.locked_ns, h.unlocked_ns) else {
+                return false;
+            };
+            h.kind == HolderKind::OrderedIo
+                && (h.dev, h.root, h.ino) == inode(failure)
+                && meet(folio, (h.pos, h.len))
+                && h.start_ns <= refused
+                && refused < tried
+                && tried <= unlocked
+                && unlocked < known
+        };
+        blocks && self.holders.iter().any(|h| waited(&h))
     }
 
     /// The one lock that can have been in force between the two instants of the refusal, or one of
@@ -202,7 +228,14 @@ impl Known<'_> {
         } else {
             graced
         };
-        let sure = one_lock && holder.unlocked_by.is_none() && until <= self.complete_ns;
+        let mine = holder.kind == HolderKind::OrderedIo
+            && holder.created_by == Some(failure.tid)
+            && failure.duration_ns == 0;
+        let sure = one_lock
+            && !mine
+            && holder.unlocked_by.is_none()
+            && until <= self.complete_ns
+            && (*whole || !self.ordered_waited(failure, folio, refused));
         let (cause, own) = self.named(failure, holder);
         let confidence = [Confidence::Window, Confidence::Exact][usize::from(sure)];
         let mut found = claim(cause, confidence, Some(holder.tid));
