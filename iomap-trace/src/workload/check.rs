@@ -131,7 +131,7 @@ impl DataCheck {
 }
 
 /// Reads until `buf` is full or the file ends.
-fn read_full(file: &File, buf: &mut [u8], pos: u64) -> io::Result<usize> {
+pub(crate) fn read_full(file: &File, buf: &mut [u8], pos: u64) -> io::Result<usize> {
     let mut done = 0;
     while done < buf.len() {
         match file.read_at(&mut buf[done..], pos + done as u64) {

@@ -20,13 +20,13 @@ const CHUNK: u64 = 1 << 20;
 
 /// The file, open in the ways the threads need it. Dropping it removes it, unless it is kept.
 #[derive(Debug)]
-pub(super) struct WorkFile {
+pub(crate) struct WorkFile {
     /// Opened with O_DIRECT.
-    pub(super) direct: File,
+    pub(crate) direct: File,
     /// For fsync alone: a descriptor reports each error once, so it has one of its own.
-    pub(super) sync: File,
+    pub(crate) sync: File,
     /// What a test needs to recognise it.
-    pub(super) info: FileInfo,
+    pub(crate) info: FileInfo,
     /// On btrfs, and without checksums and copy-on-write.
     pub(super) nocow: bool,
     entry: Entry,
@@ -38,7 +38,7 @@ impl WorkFile {
     ///
     /// Fails where the name exists, the directory cannot be written to, there is not enough space,
     /// or the filesystem has no direct I/O; nothing is left behind then.
-    pub(super) fn create(options: &Options, stop: &AtomicBool) -> Result<Self> {
+    pub(crate) fn create(options: &Options, stop: &AtomicBool) -> Result<Self> {
         let entry = Entry::create(options)?;
         let buffered = &entry.file;
         let fs = identity::filesystem(buffered).unwrap_or_else(|| "unknown".to_owned());
@@ -79,12 +79,12 @@ impl WorkFile {
     }
 
     /// The file, open for reading and writing through the page cache.
-    pub(super) const fn buffered(&self) -> &File {
+    pub(crate) const fn buffered(&self) -> &File {
         &self.entry.file
     }
 
     /// The file once more, with an offset and readahead of its own.
-    pub(super) fn open(&self, flags: OFlags) -> io::Result<File> {
+    pub(crate) fn open(&self, flags: OFlags) -> io::Result<File> {
         Ok(self.entry.open(flags)?)
     }
 

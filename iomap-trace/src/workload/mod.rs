@@ -8,26 +8,26 @@
 //! The seed fixes each thread's choices, not how the threads interleave.
 
 mod aio;
-mod buffer;
-mod check;
+pub(crate) mod buffer;
+pub(crate) mod check;
 mod entry;
 mod fiemap;
-mod file;
+pub(crate) mod file;
 mod fsync;
 mod identity;
 mod inflight;
 mod job;
 mod locker;
-mod mmap;
+pub(crate) mod mmap;
 mod options;
 mod outcome;
 mod plain;
 mod read;
 mod reflink;
 mod seek;
-mod stamp;
+pub(crate) mod stamp;
 mod stop;
-mod tally;
+pub(crate) mod tally;
 mod threads;
 mod uring;
 

@@ -1,28 +1,28 @@
 //! What each block carries in its bytes: who wrote it, as which of its writes, and where.
 
 /// Bytes between two stamps: each sector carries its own, so a torn block shows.
-pub(super) const SECTOR: usize = 512;
+pub(crate) const SECTOR: usize = 512;
 /// Length of a stamp in bytes.
-pub(super) const LEN: usize = 32;
+pub(crate) const LEN: usize = 32;
 /// Thread index of the first contents of the file.
-pub(super) const INITIAL: u32 = u32::MAX;
+pub(crate) const INITIAL: u32 = u32::MAX;
 
 const MAGIC: u64 = 0x696f_6d61 << 32; // "ioma"
 
 /// The identity of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     /// Index of the thread, or [`INITIAL`].
-    pub(super) thread: u32,
+    pub(crate) thread: u32,
     /// Number of the write within its thread.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// File offset of the sector in bytes.
-    pub(super) pos: u64,
+    pub(crate) pos: u64,
 }
 
 impl Stamp {
     /// The stamp as four words; the last one tells a whole stamp from a torn one.
-    pub(super) fn words(self) -> [u64; 4] {
+    pub(crate) fn words(self) -> [u64; 4] {
         let first = MAGIC | u64::from(self.thread);
         let check = first
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
@@ -35,7 +35,7 @@ impl Stamp {
     }
 
     /// Reads the stamp at the start of `sector`, if a whole one is there.
-    pub(super) fn read(sector: &[u8]) -> Option<Self> {
+    pub(crate) fn read(sector: &[u8]) -> Option<Self> {
         let word = |i: usize| -> Option<u64> {
             let bytes = sector.get(i * 8..i * 8 + 8)?;
             Some(u64::from_ne_bytes(bytes.try_into().ok()?))
@@ -50,7 +50,7 @@ impl Stamp {
 }
 
 /// Stamps every sector of `buf`, which will be written at file offset `pos`.
-pub(super) fn fill(buf: &mut [u8], thread: u32, seq: u64, pos: u64) {
+pub(crate) fn fill(buf: &mut [u8], thread: u32, seq: u64, pos: u64) {
     for (i, sector) in buf.chunks_mut(SECTOR).enumerate() {
         let stamp = Stamp {
             thread,

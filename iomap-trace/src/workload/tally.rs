@@ -112,7 +112,7 @@ impl Tally {
 }
 
 /// The name of an error's errno (`EIO`), or `errno N` for one that file I/O does not give.
-pub(super) fn errno_name(error: &io::Error) -> String {
+pub(crate) fn errno_name(error: &io::Error) -> String {
     let Some(errno) = error.raw_os_error() else {
         return error.kind().to_string();
     };
