@@ -1,8 +1,10 @@
 //! The reference: what direct writes do in the kernel, where everything can be seen.
 //!
 //! [`Policy`] says what a write path makes of an invalidation that failed. [`model`] is a
-//! deterministic model of the kernel around it, of which the truth is known.
+//! deterministic model of the kernel around it, of which the truth is known. [`direct`] is a real one,
+//! in user space, on real files.
 
+pub mod direct;
 pub mod model;
 mod policy;
 

@@ -1,0 +1,252 @@
+//! The write path itself: which step follows which, over any [`Backing`].
+
+use super::align::Alignment;
+use super::errno::Errno;
+use super::outcome::{Look, Pages, Route, Span, Step, StepDone, WriteOutcome};
+use crate::reference::{Next, Policy};
+use std::time::Instant;
+
+/// What the steps are done with: the file, or in tests a file that fails as told.
+///
+/// Ranges to flush, drop and look at are whole pages.
+pub(super) trait Backing {
+    /// A descriptor of its own for one write through the page cache.
+    type Buffered;
+
+    /// Writes back and waits.
+    fn flush(&self, span: Span) -> Result<(), Errno>;
+    /// Drops the pages of the range.
+    fn drop_pages(&self, span: Span) -> Result<(), Errno>;
+    /// Counts the pages of the range.
+    fn look(&self, span: Span) -> Result<Pages, Errno>;
+    /// Says where they are.
+    fn resident(&self, span: Span) -> Result<Vec<Span>, Errno>;
+    /// Writes with O_DIRECT.
+    fn write_direct(&self, buf: &[u8], pos: u64) -> Result<usize, Errno>;
+    /// Opens a descriptor that has seen no writeback error yet.
+    fn open_buffered(&self) -> Result<Self::Buffered, Errno>;
+    /// Writes through the page cache.
+    fn write_buffered(&self, fd: &Self::Buffered, buf: &[u8], pos: u64) -> Result<usize, Errno>;
+    /// Writes back and waits, and reports any writeback error since `fd` was opened.
+    fn flush_buffered(&self, fd: &Self::Buffered, span: Span) -> Result<(), Errno>;
+}
+
+/// What does not change from write to write.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    pub(super) policy: Policy,
+    pub(super) alignment: Alignment,
+    /// Page size in bytes.
+    pub(super) page: u64,
+    /// Size in bytes of the largest folio that the page cache makes.
+    pub(super) largest_folio: u64,
+}
+
+/// Writes `buf` at `pos`: alignment and length were checked.
+pub(super) fn write<B: Backing>(backing: &B, rules: &Rules, buf: &[u8], pos: u64) -> WriteOutcome {
+    let mut write = Write {
+        backing,
+        rules,
+        out: WriteOutcome::nothing(Ok(0)),
+    };
+    let span = Span {
+        pos,
+        len: buf.len() as u64,
+    };
+    match write.before(span) {
+        Next::Fail(errno) => write.out.result = Err(Errno::new(errno)),
+        Next::GoOn => write.directly(buf, span),
+        Next::Buffered => write.buffered(buf, span),
+    }
+    write.out
+}
+
+struct Write<'a, B> {
+    backing: &'a B,
+    rules: &'a Rules,
+    out: WriteOutcome,
+}
+
+impl<B: Backing> Write<'_, B> {
+    /// Does a step: again where a signal interrupted it, with its time and its error noted.
+    fn step<T>(
+        &mut self,
+        step: Step,
+        mut act: impl FnMut(&B) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let begun = Instant::now();
+        let result = loop {
+            match act(self.backing) {
+                Err(Errno::INTR) => self.out.interrupted += 1,
+                other => break other,
+            }
+        };
+        self.out.steps.push(StepDone {
+            step,
+            elapsed_ns: u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            error: result.as_ref().err().copied(),
+        });
+        result
+    }
+
+    /// Flushes, drops and looks; says what the policy makes of it.
+    fn before(&mut self, span: Span) -> Next {
+        let policy = self.rules.policy;
+        let pages = span.widened(self.rules.page);
+        if let Err(errno) = self.step(Step::Flush, |file| file.flush(pages)) {
+            return policy.after_flush(errno.raw(), policy == Policy::Enotblk);
+        }
+        self.out.pre = self.drop_and_look(pages, Step::Drop, Step::Look);
+        let errno = match self.out.pre {
+            Look::Found(found) if found.cached == 0 => return Next::GoOn,
+            Look::Found(_) | Look::NotTaken => Errno::BUSY,
+            Look::Failed(errno) => errno,
+        };
+        let next = policy.after_invalidation(errno.raw());
+        if next == Next::GoOn {
+            self.out.warnings += 1;
+        }
+        next
+    }
+
+    /// Drops the pages of a range and looks what is left.
+    ///
+    /// An error of dropping is noted, no more: the look says whether pages stayed. POSIX_FADV_DONTNEED
+    /// leaves a large folio that the range only touches, which `invalidate_inode_pages2_range()`
+    /// drops: where clean pages stay, all that a large folio may cover is dropped.
+    fn drop_and_look(&mut self, pages: Span, drop: Step, look: Step) -> Look {
+        let _noted = self.step(drop, |file| file.drop_pages(pages));
+        let found = self.step(look, |file| file.look(pages));
+        let wide = pages.widened(self.rules.largest_folio);
+        let found = match found {
+            Ok(found) if found.cached > 0 && wide != pages => {
+                let _noted = self.step(drop, |file| file.drop_pages(wide));
+                self.step(look, |file| file.look(pages))
+            }
+            found => found,
+        };
+        match found {
+            Ok(found) => Look::Found(found),
+            Err(errno) => Look::Failed(errno),
+        }
+    }
+
+    /// Writes with O_DIRECT, as far as that goes.
+    fn directly(&mut self, buf: &[u8], span: Span) {
+        let mut done = 0;
+        let mut error = None;
+        let mut rest_is_buffered = false;
+        while done < buf.len() {
+            let pos = span.pos + done as u64;
+            let rest = &buf[done..];
+            match self.step(Step::DirectWrite, |file| file.write_direct(rest, pos)) {
+                Err(errno) => {
+                    error = Some(errno);
+                    break;
+                }
+                Ok(bytes) => done += bytes.min(rest.len()),
+            }
+            let here = span.pos + done as u64;
+            let stuck = here == pos;
+            if done < buf.len() && (stuck || !self.rules.alignment.is_offset(here)) {
+                rest_is_buffered = true;
+                break;
+            }
+        }
+        // A write that failed may have reached the disk in part: what it was sent to is dropped.
+        self.after_direct(span);
+        self.acknowledge(done, Route::Direct, error);
+        if rest_is_buffered && self.rules.policy != Policy::Strict {
+            let rest = Span {
+                pos: span.pos + done as u64,
+                len: (buf.len() - done) as u64,
+            };
+            self.buffered(&buf[done..], rest);
+        }
+    }
+
+    /// Drops the range once more; what stays may be stale.
+    fn after_direct(&mut self, span: Span) {
+        let pages = span.widened(self.rules.page);
+        self.out.post = self.drop_and_look(pages, Step::SecondDrop, Step::SecondLook);
+        self.out.stale_pages = self.out.post.cached();
+        if self.out.stale_pages > 0 {
+            self.out.warnings += 1;
+            self.out.stale = self.backing.resident(pages).unwrap_or_default();
+        }
+    }
+
+    /// Writes through the page cache, flushes, and drops the pages: acknowledged is only what was
+    /// flushed without an error.
+    fn buffered(&mut self, buf: &[u8], span: Span) {
+        let mut done = 0;
+        let mut error = None;
+        match self.step(Step::BufferedWrite, B::open_buffered) {
+            Err(errno) => error = Some(errno),
+            Ok(fd) => {
+                while done < buf.len() && error.is_none() {
+                    let (rest, pos) = (&buf[done..], span.pos + done as u64);
+                    let write = |file: &B| file.write_buffered(&fd, rest, pos);
+                    match self.step(Step::BufferedWrite, write) {
+                        Ok(0) => error = Some(Errno::IO),
+                        Ok(bytes) => done += bytes.min(rest.len()),
+                        Err(errno) => error = Some(errno),
+                    }
+                }
+                let written = Span {
+                    pos: span.pos,
+                    len: done as u64,
+                };
+                if done > 0
+                    && let Err(errno) = self.settle(&fd, written)
+                {
+                    done = 0;
+                    error = Some(errno);
+                }
+            }
+        }
+        self.acknowledge(done, Route::Buffered, error);
+    }
+
+    /// Flushes and drops what was written through the page cache.
+    fn settle(&mut self, fd: &B::Buffered, written: Span) -> Result<(), Errno> {
+        let pages = written.widened(self.rules.page);
+        self.step(Step::SecondFlush, |file| file.flush_buffered(fd, pages))?;
+        if self.out.post == Look::NotTaken {
+            self.out.post = self.drop_and_look(pages, Step::SecondDrop, Step::SecondLook);
+        } else {
+            let _noted = self.step(Step::SecondDrop, |file| file.drop_pages(pages));
+        }
+        Ok(())
+    }
+
+    /// Adds bytes to the result. An error counts only where no byte was acknowledged before it, as
+    /// in `direct_write_fallback()` (6.6; `generic_file_write_iter()` before).
+    fn acknowledge(&mut self, bytes: usize, route: Route, error: Option<Errno>) {
+        let before = self.out.result.unwrap_or(0);
+        self.out.result = match (before + bytes, error) {
+            (0, Some(errno)) => Err(errno),
+            (total, _) => Ok(total),
+        };
+        if bytes > 0 {
+            self.out.route = if before > 0 { Route::Mixed } else { route };
+        }
+    }
+}
+
+impl WriteOutcome {
+    /// Of a write of which no step was taken.
+    pub(super) const fn nothing(result: Result<usize, Errno>) -> Self {
+        Self {
+            result,
+            route: Route::None,
+            pre: Look::NotTaken,
+            post: Look::NotTaken,
+            stale_pages: 0,
+            stale: Vec::new(),
+            warnings: 0,
+            interrupted: 0,
+            steps: Vec::new(),
+        }
+    }
+}
