@@ -100,7 +100,8 @@ mod tests {
         assert_eq!(resident(&file, all, page).unwrap()[0].len, 3 * page);
         if Looker::find(&file, page) == Looker::Cachestat {
             let pages = Looker::Cachestat.look(&file, all, page).unwrap();
-            assert_eq!((pages.cached, pages.dirty), (3, Some(3)));
+            assert_eq!(pages.cached, 3);
+            assert!(pages.dirty.is_some() && pages.writeback.is_some());
         }
     }
 }

@@ -250,3 +250,7 @@ impl WriteOutcome {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod tests;
