@@ -9,7 +9,7 @@ const ALIGN: usize = 4096;
 
 /// Zeroed bytes that start on a page boundary.
 #[derive(Debug)]
-pub(crate) struct AlignedBuf {
+pub struct AlignedBuf {
     start: NonNull<u8>,
     layout: Layout,
 }
@@ -22,7 +22,7 @@ impl AlignedBuf {
     ///
     /// # Panics
     /// When `len` is 0 or larger than an allocation can be.
-    pub(crate) fn new(len: usize) -> Self {
+    pub fn new(len: usize) -> Self {
         assert!(len > 0, "an aligned buffer cannot be empty");
         #[allow(
             clippy::expect_used,

@@ -58,6 +58,15 @@ impl Mapping {
         }
     }
 
+    /// Takes its pages out of the page tables; what was stored stays in the page cache, dirty. A page
+    /// that is mapped cannot be dropped by `posix_fadvise(2)`.
+    pub(crate) fn unmap_pages(&self) -> io::Result<()> {
+        // SAFETY: the mapping is shared, so that no contents are lost; nobody holds a reference
+        // into it.
+        unsafe { madvise(self.start, self.len, Advice::LinuxDontNeed) }?;
+        Ok(())
+    }
+
     /// Writes back what was stored, and waits for it (`msync(2)`).
     pub(crate) fn sync(&self) -> io::Result<()> {
         // SAFETY: the range is this mapping alone, and it is not changed.
