@@ -18,6 +18,8 @@ const NAMES: [&str; 10] = [
     "stale-warn",
     "ring",
 ];
+/// The hooks that evidence comes from, by the names that the probes give them.
+pub const HOOKS: &[&str] = NAMES.split_at(NAMES.len() - 1).0;
 /// Hooks that this version does not know are told apart up to this many; then all are one.
 const NAMED: usize = 32;
 /// So many intervals are remembered of a hook; of more, the two oldest become one.

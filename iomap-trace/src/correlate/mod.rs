@@ -24,4 +24,5 @@ mod verdict;
 mod witnesses;
 
 pub use engine::{Engine, Judged, Open};
+pub use losses::HOOKS;
 pub use verdict::{Cause, Confidence, Party, Verdict, Witness};

@@ -416,6 +416,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_correlator_knows_the_same_hooks() {
+        let mut here: Vec<&str> = HOOKS.iter().map(|hook| hook.name).collect();
+        let mut there = crate::correlate::HOOKS.to_vec();
+        here.sort_unstable();
+        there.sort_unstable();
+        assert_eq!(here, there);
+    }
+
+    #[test]
     fn every_slot_that_a_hook_needs_exists() {
         let slots: Vec<_> = iomap_trace_ebpf::FIELDS.iter().map(|f| f.slot).collect();
         for hook in HOOKS {

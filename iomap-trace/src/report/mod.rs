@@ -19,7 +19,7 @@ pub use budget::WarningBudget;
 pub use progress::Progress;
 pub use replay::{Watch, replay, replay_watched};
 pub use session::{Format, Session};
-pub use summary::{Cost, Costs, Losses, Summary};
+pub use summary::{Cost, Costs, Losses, StillOpen, Summary};
 pub use summary_text::{Live, footer, summary_text};
 pub use table::Table;
 pub use tally::{Counts, Entry, FileId, Pair, Tally};

@@ -90,7 +90,8 @@ impl Session {
     /// When `out` cannot be written.
     pub fn end_run(&mut self, out: &mut dyn Write) -> Result<()> {
         if let Some(mut engine) = self.engine.take() {
-            engine.finish(&mut self.judged);
+            let open = engine.finish(&mut self.judged);
+            self.summary.left_open(open);
             self.write_judged(out)?;
         }
         Ok(())

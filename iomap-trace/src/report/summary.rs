@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::budget::WarningBudget;
 use super::tally::{Counts, FileId, Pair, Tally};
-use crate::correlate::{Cause, Judged};
+use crate::correlate::{Cause, Judged, Open};
 use crate::event::{End, OutcomeKind, Phase, Start};
 
 /// Records lost.
@@ -36,6 +36,22 @@ pub struct Costs {
     pub by_program: BTreeMap<String, Cost>,
 }
 
+/// Failures that were judged with what was known, because their run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StillOpen {
+    /// Not all of their records had come.
+    pub partial: u64,
+    /// Holders may not have ended, or a better witness not have come.
+    pub waiting: u64,
+}
+
+impl StillOpen {
+    /// There were none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The sums of one run or several. In JSON it carries `"type":"summary"`.
 ///
 /// Withdrawn verdicts are counted apart and nowhere else.
@@ -64,6 +80,9 @@ pub struct Summary {
     pub runs: u64,
     /// Runs without an `end` record: their losses are not known.
     pub unended: u64,
+    /// What was open when the runs ended; in JSON only if there was something.
+    #[serde(skip_serializing_if = "StillOpen::is_empty")]
+    pub open: StillOpen,
     /// Suspected failures that turned out to be none.
     pub withdrawn: u64,
     /// Failures that were the writer's own doing.
@@ -145,6 +164,12 @@ impl Summary {
             };
             self.pairs.add(pair, failure.phase);
         }
+    }
+
+    /// The present run ended, in order or not, and this was open.
+    pub fn left_open(&mut self, open: Open) {
+        self.open.partial = self.open.partial.saturating_add(open.partial);
+        self.open.waiting = self.open.waiting.saturating_add(open.waiting);
     }
 
     /// The present run ended in order.

@@ -6,7 +6,7 @@ use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Padding, Style};
 
 use super::cell;
-use super::summary::{Cost, Summary};
+use super::summary::{Cost, StillOpen, Summary};
 use super::tally::{Entry, FileId};
 use crate::correlate::Cause;
 
@@ -258,6 +258,22 @@ fn counts_failures(loss: &str) -> bool {
     loss.contains("unaccounted") || FAILURES.iter().any(|name| loss.starts_with(name))
 }
 
+/// Failures that a longer run could have said more of.
+fn left_open(text: &mut String, open: StillOpen, width: usize) {
+    let mut parts = Vec::new();
+    if open.partial > 0 {
+        parts.push(format!("not all records of {} had come", open.partial));
+    }
+    if open.waiting > 0 {
+        parts.push(format!("{} waited for holders to end", open.waiting));
+    }
+    if !parts.is_empty() {
+        let all = count(open.partial.saturating_add(open.waiting), "failure");
+        let line = format!("Open at the end: {all}; {}.", parts.join(", "));
+        push(text, width, &line);
+    }
+}
+
 /// What the numbers rest on: losses, missing evidence, the tool's own cost.
 fn accounts(text: &mut String, summary: &Summary, width: usize) {
     let losses = &summary.losses;
@@ -295,6 +311,7 @@ fn accounts(text: &mut String, summary: &Summary, width: usize) {
             ),
         );
     }
+    left_open(text, summary.open, width);
     if summary.withdrawn > 0 {
         push(
             text,

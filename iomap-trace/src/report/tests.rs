@@ -333,6 +333,33 @@ fn losses_and_missing_ends_are_said() {
 }
 
 #[test]
+fn what_was_open_at_the_end_is_said() {
+    let events = [
+        Event::Start(Box::new(start())),
+        Event::Failure(Box::new(failure(1, Phase::Pre))),
+        Event::End(Box::new(end())),
+    ];
+    let said = |format| {
+        let (mut session, mut out) = (Session::new(format), Vec::new());
+        for event in events.clone() {
+            session.event(event, &mut out).unwrap();
+        }
+        session.finish(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let text = said(Format::Summary { width: 80 });
+    let line = "Open at the end: 1 failure; not all records of 1 had come.";
+    assert!(text.lines().any(|l| l == line), "{text}");
+    let json = said(Format::Json);
+    assert!(
+        json.contains(r#""open":{"partial":1,"waiting":0}"#),
+        "{json}"
+    );
+    let nothing = serde_json::to_string(&Summary::default()).unwrap();
+    assert!(!nothing.contains(r#""open""#));
+}
+
+#[test]
 fn the_warning_budget_is_the_machine_s() {
     let posts: Vec<_> = (1..=8)
         .map(|id| Judged {

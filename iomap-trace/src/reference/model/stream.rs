@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::kernel::Kernel;
 use super::tape::Unit;
 use super::world::Shape;
+use crate::correlate::HOOKS;
 use crate::event::{
     Clock, End, Event, Facts, Holder, HookReport, HookState, KernelInfo, Loss, Mark, SCHEMA, Start,
 };
@@ -42,17 +43,6 @@ pub fn start(kernel: Kernel, shape: Shape) -> Start {
         Shape::Returns => &[],
         Shape::Tracepoints => &["invalidate", "release", "stale-warn"],
     };
-    let hooks = [
-        "invalidate",
-        "release",
-        "ordered",
-        "extent-lock",
-        "dirty",
-        "cached",
-        "dio",
-        "writeback-error",
-        "stale-warn",
-    ];
     let report = |hook: &&str| {
         let skip = skipped.contains(hook);
         HookReport {
@@ -82,7 +72,7 @@ pub fn start(kernel: Kernel, shape: Shape) -> Start {
         clock: Clock::default(),
         mounts: Vec::new(),
         plan: plan.to_owned(),
-        hooks: hooks.iter().map(report).collect(),
+        hooks: HOOKS.iter().map(report).collect(),
         programs: Vec::new(),
         facts: Facts {
             ordered_blocks_release: Some(kernel.ordered_blocks()),
@@ -136,7 +126,9 @@ fn marked(
     let first = sent.first().map_or(0, |(at, _)| *at);
     let last = sent.last().map_or(first, |(at, _)| *at);
     let mut mark = first / every * every;
-    let mut since = mark;
+    // A run that loses its first records began before the first that came.
+    let lost_first = lost.iter().map(|(ns, _)| *ns).min();
+    let mut since = lost_first.map_or(mark, |ns| ns.min(mark));
     let mut tick = |events: &mut Vec<Event>, at: u64| {
         for hook in LOSABLE {
             let inside = |(ns, name): &&(u64, &str)| *name == hook && since <= *ns && *ns < at;
