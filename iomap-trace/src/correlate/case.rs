@@ -238,7 +238,12 @@ impl Case {
 
     /// An invalidation took place, and failed: its result or a refusal inside it was seen.
     pub fn tried(&self) -> bool {
-        self.errno().is_some() || self.records.refusals.iter().any(|r| r.entered_ns.is_some())
+        self.errno().is_some() || self.refusal_seen()
+    }
+
+    /// The refusal of a folio was seen, and not only what was left afterwards.
+    pub fn refusal_seen(&self) -> bool {
+        self.records.refusals.iter().any(|r| r.entered_ns.is_some())
     }
 
     /// A post failure that is certain, and not only inferred from `wb_err` and what is cached.

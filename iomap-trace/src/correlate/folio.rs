@@ -306,6 +306,10 @@ fn doubt(case: &Case, cached_ns: Option<u64>) -> Option<&'static str> {
         (Phase::Post, Some(cached)) if case.late(cached) => {
             Some("cached so late that the kernel may have looked before")
         }
+        // How long before the failure the kernel looked is open where another folio was refused.
+        (Phase::Post, Some(cached)) if case.spans(cached) && case.refusal_seen() => {
+            Some("cached again during the write: the folio that was refused is another one")
+        }
         _ => None,
     }
 }
@@ -400,7 +404,13 @@ fn held<'a>(look: Look<'a>, number: usize, refusal: &Folio) -> Why<'a> {
     };
     let holds = seen <= held.given_up;
     let whole = case.failure.duration_ns != 0 && held.tried <= begin && holds;
-    let doubt = doubt(case, cached_ns).filter(|_| whole);
+    // Whoever dirtied it last may have been preceded by others, who did it before the kernel looked.
+    let dirtied = dirtied_at(case, refusal).filter(|t| begin <= t.ts_ns);
+    let doubt = doubt(case, cached_ns)
+        .or_else(|| {
+            dirtied.map(|_| "dirtied meanwhile: it may have been dirty when it was refused")
+        })
+        .filter(|_| whole);
     let certain = whole && doubt.is_none();
     let why = Why {
         own: case.made_by_writer(held),

@@ -59,6 +59,8 @@ struct Candidate<'a> {
     held: &'a Held,
     /// It was, the whole time.
     contains: bool,
+    /// So, and nobody who leaves no record of it had a part shortly before.
+    settled: bool,
     /// For how much of the refusal it is on record.
     covers: u64,
 }
@@ -95,7 +97,7 @@ pub fn refused_by_lock<'a>(
     };
     let mut others = candidates.iter();
     let alone = !cut && others.all(|other| other.held.same_lock(best.held));
-    let until = if alone && best.contains {
+    let until = if alone && best.settled {
         let ended = best.held.given_up.max(case.failure.ts_ns);
         case.graced().min(ended.saturating_add(SETTLES_NS))
     } else {
@@ -137,7 +139,7 @@ fn doubt(
     if look.case.maker_unsure(best.held) {
         return Some("the begin of the write was not seen: it may have forced this write-back");
     }
-    (!best.contains && waited(look, number, refusal))
+    (!best.settled && waited(look, number, refusal))
         .then_some("ordered I/O waited for its range, and may have held a part of it for a moment")
 }
 
@@ -219,6 +221,12 @@ fn candidates<'a>(
         holds.extend(later.filter(|h| refused < h.tried).take(LATER));
     }
     let cut = holds.len() - first >= LATER;
+    // The front that ordered I/O gives back, which is on no record, can be under way as well.
+    let had_after = if look.run.ordered_blocks {
+        BOTH_TAKE_NS
+    } else {
+        0
+    };
     let candidates = holds[..first]
         .iter()
         .map(|held| (*held, from(held, &holds), to(held, &holds)))
@@ -226,6 +234,7 @@ fn candidates<'a>(
         .map(|(held, from, _)| Candidate {
             held,
             contains: from <= entered && refused <= held.given_up,
+            settled: refused <= held.given_up && from.saturating_add(had_after) <= entered,
             covers: held.given_up.min(refused).saturating_sub(from.max(entered)),
         })
         .collect();

@@ -31,9 +31,10 @@ fn the_engine_names_the_culprit() {
                     "{what}"
                 );
                 assert_eq!(wrong(verdict, truth), None, "{what}");
-                let sure =
-                    verdict.cause == Cause::Reappeared || verdict.confidence == Confidence::Exact;
-                assert!(sure, "{what}");
+                // What several touched, and what the journal may have let go of meanwhile.
+                let open = matches!(verdict.cause, Cause::Reappeared | Cause::Buffers);
+                let sure = verdict.confidence == Confidence::Exact;
+                assert!(sure || open, "{what}");
             }
         }
     }

@@ -175,6 +175,9 @@ fn ordered_io_that_had_to_wait_may_have_held_a_front() {
     assert_eq!(said(&verdict), (OrderedIo, Window, Some(31)));
     let verdict = held_by(vec![ordered(1, 31, 1400, 1550), waiter(1700)]);
     assert_eq!(said(&verdict), (OrderedIo, Exact, Some(31)));
+    // Also while somebody else, who had it from then on, was trying for it.
+    let verdict = held_by(vec![lock(1, 31, 1400, 1700), waiter(1390)]);
+    assert_eq!(said(&verdict), (ExtentLock, Window, Some(31)));
 }
 
 #[test]
@@ -443,20 +446,24 @@ fn a_verdict_waits_until_no_holder_can_change_it() {
     });
     let mark = |ts_ns| Event::Mark(Mark { ts_ns });
     let mut failed = failed(Phase::Pre, "btrfs");
-    failed.refusals = 1;
-    let case = [
-        Event::Failure(Box::new(failed)),
-        refused(&["uptodate"]),
-        outcome,
-    ];
-    let around = Event::Holder(Box::new(lock(1, 31, 1400, 3000)));
-    let marks = [mark(20_002_999), mark(20_003_000)];
+    (failed.ts_ns, failed.refusals) = (52_000, 1);
+    let Event::Refusal(mut folio) = refused(&["uptodate"]) else {
+        unreachable!()
+    };
+    (folio.entered_ns, folio.ts_ns) = (Some(51_500), 51_600);
+    let folio = Event::Refusal(folio);
+    let case = [Event::Failure(Box::new(failed)), folio, outcome];
+    let around = Event::Holder(Box::new(lock(1, 31, 1400, 53_000)));
+    let marks = [mark(20_052_999), mark(20_053_000)];
     let events = [&case[..], std::slice::from_ref(&around), &marks].concat();
     assert_eq!(after(&events), [0, 0, 0, 0, 0, 1], "twenty milliseconds");
     let events = [&[around][..], &case, &marks].concat();
     assert_eq!(after(&events), [0, 0, 0, 0, 0, 1], "whichever came first");
-    let part = Event::Holder(Box::new(lock(1, 31, 1400, 1550)));
-    let marks = [mark(2_000_001_999), mark(2_000_002_000)];
+    let just = Event::Holder(Box::new(lock(1, 31, 45_000, 53_000)));
+    let events = [&[just][..], &case, &marks].concat();
+    assert_eq!(after(&events), [0; 6], "ordered I/O may have had it before");
+    let part = Event::Holder(Box::new(lock(1, 31, 1400, 51_550)));
+    let marks = [mark(2_000_051_999), mark(2_000_052_000)];
     let events = [&case[..], &[part], &marks].concat();
     assert_eq!(after(&events), [0, 0, 0, 0, 0, 1], "two seconds");
     assert_eq!(after(&[&case[..], &marks].concat()), [0, 0, 0, 0, 1]);

@@ -307,7 +307,9 @@ impl Known<'_> {
         let clean_then = failure.fs == "btrfs"
             && when == When::During
             && toucher.is_some_and(|t| t.ts_ns > failure.ts_ns.saturating_sub(20_000));
-        let doubt = if pre { came_back } else { late } || dirty && clean_then;
+        let other = told.refusals.iter().any(|r| r.entered_ns.is_some());
+        let maybe_new = late && !pre || came_back && (pre || other);
+        let doubt = maybe_new || dirty && clean_then;
         let table = [
             (dirty && when == When::During, claim(Redirtied, Exact, tid)),
             (
@@ -341,7 +343,10 @@ impl Known<'_> {
             .or_else(|| self.lock(failure, refusal, cached.unwrap_or(0)))
             .or(again)
             .unwrap_or(claim(Unknown, Confidence::None, None));
-        if doubt {
+        // It may have been dirty when it was looked at, and clean again afterwards.
+        let since = told.failure.ts_ns - told.failure.duration_ns;
+        let unsure = found.holder.is_some() && toucher.is_some_and(|t| t.ts_ns >= since);
+        if doubt || unsure {
             found.confidence = found.confidence.max(Window);
         }
         let held_to_the_end = found.holder.is_some() && found.shows;

@@ -223,7 +223,11 @@ impl Known<'_> {
             .all(|(_, _, _, _, (other_tried, _, other))| {
                 (other.kind, other.tid, other_tried) == (holder.kind, holder.tid, tried)
             });
-        let until = if one_lock && *whole {
+        // It was tried for, and taken from whoever had it without a record.
+        let blocks = self.start.facts.ordered_blocks_release != Some(false);
+        let had_at = entered - [0, BOTH_TAKE][usize::from(blocks)];
+        let had = *whole && possible(&(*tried, *unlocked, *holder), &holds, had_at);
+        let until = if one_lock && had {
             graced.min((*unlocked).max(failure.ts_ns).saturating_add(SETTLES))
         } else {
             graced
@@ -235,7 +239,7 @@ impl Known<'_> {
             && !mine
             && holder.unlocked_by.is_none()
             && until <= self.complete_ns
-            && (*whole || !self.ordered_waited(failure, folio, refused));
+            && (had || !self.ordered_waited(failure, folio, refused));
         let (cause, own) = self.named(failure, holder);
         let confidence = [Confidence::Window, Confidence::Exact][usize::from(sure)];
         let mut found = claim(cause, confidence, Some(holder.tid));

@@ -347,8 +347,14 @@ impl Buffered {
 }
 
 impl Party for Buffered {
-    fn ready(&self, _: &World) -> bool {
-        !self.pages.is_empty()
+    fn ready(&self, world: &World) -> bool {
+        let Some(page) = self.pages.last() else {
+            return false;
+        };
+        // A file's buffers are given to the journal under the folio's lock, where they are written
+        // (fs/ext4/inode.c `ext4_journalled_write_end()`, `ext4_journalled_writepage_callback()`).
+        let taken = self.journal && !self.busy;
+        !(taken && world.cache.at(*page).is_some_and(|folio| folio.locked))
     }
 
     fn step(&mut self, world: &mut World) -> &'static str {
