@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod common;
+pub mod compare;
 pub mod doctor;
 mod exec;
 mod live;
@@ -55,6 +56,8 @@ enum Command {
     Repro(repro::Args),
     /// Play how a direct write and another party collide, as a text timeline
     Model(model::Args),
+    /// Run the kernel beside the reference policies, and judge both by the data
+    Compare(compare::Args),
 }
 
 /// Runs the command line and returns its exit code.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Repro(args)) => repro::run(&args),
         Some(Command::Model(args)) => model::run(&args),
+        Some(Command::Compare(args)) => compare::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("iomap-trace: {error:#}");

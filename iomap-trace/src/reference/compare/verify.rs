@@ -66,7 +66,7 @@ pub struct Found {
 }
 
 impl Found {
-    fn add(&mut self, finding: Finding) {
+    pub(super) fn add(&mut self, finding: Finding) {
         self.bytes += finding.len;
         let goes_on = self.ranges > 0 && self.end == (finding.pos, finding.read);
         self.end = (finding.pos + finding.len, finding.read);
