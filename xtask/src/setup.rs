@@ -36,6 +36,10 @@ const NEEDS: &[Need] = &[
         program: "findmnt",
         package: "util-linux",
     },
+    Need {
+        program: "strace",
+        package: "strace",
+    },
 ];
 
 /// Installs what is missing. What cannot be installed is named, and is no failure: the tests that

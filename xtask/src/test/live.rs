@@ -1,4 +1,5 @@
-//! The live tests: `iomap-trace/tests/live*.rs`, built as this user and run as root.
+//! The tests that need root, built as this user and run as root: the live tests,
+//! `iomap-trace/tests/live*.rs`, and those of the reference's direct write path.
 
 use super::Outcome;
 use crate::artifact;
@@ -11,28 +12,39 @@ use std::process::Command;
 
 /// Builds the program and the live tests, and runs these one at a time: they share the kernel.
 pub fn run(toolchain: &Toolchain, long: bool) -> Outcome {
-    match attempt(toolchain, long) {
-        Ok(outcome) => outcome,
-        Err(error) => Err(error).into(),
+    let names = test_names(&package().join("tests"));
+    if names.is_empty() {
+        return Outcome::Skipped("iomap-trace/tests has no live*.rs".into());
     }
+    let outcome = attempt(toolchain, &names, long, true);
+    outcome.unwrap_or_else(|error| Err(error).into())
 }
 
-fn attempt(toolchain: &Toolchain, long: bool) -> Result<Outcome> {
-    let package = util::workspace().join("iomap-trace");
-    let names = test_names(&package.join("tests"));
-    if names.is_empty() {
-        return Ok(Outcome::Skipped("iomap-trace/tests has no live*.rs".into()));
-    }
+/// Builds the tests of the reference, which need no program, and runs them one at a time: they let
+/// devices fail and processes run into limits.
+pub fn run_reference(toolchain: &Toolchain) -> Outcome {
+    let outcome = attempt(toolchain, &["reference".to_owned()], false, false);
+    outcome.unwrap_or_else(|error| Err(error).into())
+}
+
+fn package() -> PathBuf {
+    util::workspace().join("iomap-trace")
+}
+
+fn attempt(toolchain: &Toolchain, names: &[String], long: bool, program: bool) -> Result<Outcome> {
+    let package = package();
     let Some(as_root) = as_root() else {
         return Ok(Outcome::Skipped("needs root".into()));
     };
-    let mut build = toolchain.cargo();
-    build.args(["build", "--locked", "--release", "--package", "iomap-trace"]);
-    util::run(&mut build)?;
+    if program {
+        let mut build = toolchain.cargo();
+        build.args(["build", "--locked", "--release", "--package", "iomap-trace"]);
+        util::run(&mut build)?;
+    }
     let bin = util::target_dir().join("release/iomap-trace");
 
     let mut failed = Vec::new();
-    for (name, test) in executables(toolchain, &names)? {
+    for (name, test) in executables(toolchain, names)? {
         let mut words = as_root.iter().copied().chain(["env"]);
         let mut command = Command::new(words.next().unwrap_or("env"));
         command.args(words);
@@ -41,7 +53,7 @@ fn attempt(toolchain: &Toolchain, long: bool) -> Result<Outcome> {
             .arg(variable("IOMAP_TRACE_BIN", bin.as_os_str()))
             .arg(variable("CARGO_MANIFEST_DIR", package.as_os_str()));
         if long {
-            command.arg("IOMAP_TRACE_LONG=1");
+            command.args(["IOMAP_TRACE_LONG=1", "COMPARE_SCHEDULES=1000"]);
         }
         command.arg(test).args(["--ignored", "--test-threads=1"]);
         if util::run(&mut command).is_err() {
@@ -72,7 +84,7 @@ fn as_root() -> Option<Vec<&'static str>> {
     works.then_some(sudo)
 }
 
-/// The names of the test programs `live*.rs`, sorted.
+/// The names of the test programs `live*.rs` and of `compare.rs`, sorted.
 fn test_names(dir: &Path) -> Vec<String> {
     let mut names: Vec<_> = std::fs::read_dir(dir)
         .into_iter()
@@ -80,7 +92,7 @@ fn test_names(dir: &Path) -> Vec<String> {
         .filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             let stem = name.strip_suffix(".rs")?;
-            stem.starts_with("live").then(|| stem.to_owned())
+            (stem.starts_with("live") || stem == "compare").then(|| stem.to_owned())
         })
         .collect();
     names.sort();

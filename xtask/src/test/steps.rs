@@ -72,6 +72,12 @@ pub fn all(long: bool, options: &matrix::Options) -> Vec<Step> {
             run: Box::new(move |toolchain| live::run(toolchain, long)),
         },
         Step {
+            name: "direct",
+            what: "the direct write path in user space, with injected faults, as root",
+            needs: Needs::Root,
+            run: Box::new(live::run_reference),
+        },
+        Step {
             name: "vm",
             what: "the program on other kernels, in virtual machines",
             needs: Needs::Vm,

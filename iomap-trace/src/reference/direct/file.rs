@@ -4,7 +4,7 @@ use super::align::Alignment;
 use super::errno::Errno;
 use super::look::{self, Looker};
 use super::outcome::{Pages, Span, WriteOutcome};
-use super::path::{self, Backing, Rules};
+use super::path::{self, Backing, Moment, Rules};
 use super::sys;
 use crate::reference::Policy;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -12,9 +12,10 @@ use rustix::fs::{Advice, FileType, Mode, OFlags, fadvise, fdatasync, fstat, open
 use serde::Serialize;
 use std::fs::File;
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The most that one write(2) writes: `MAX_RW_COUNT`, in whole blocks of any size.
 const MAX_RW_COUNT: usize = 0x7fff_0000;
@@ -45,8 +46,14 @@ pub struct DirectFile {
     /// With O_DIRECT. Flushes do not use it: its cursor in the file's `errseq_t` moves in
     /// [`DirectFile::sync`] alone.
     direct: File,
-    /// For flushes, drops and looks.
+    /// For drops and looks, and to open more.
     buffered: File,
+    /// Descriptors for flushes and buffered writes that no write uses now: as many as there were
+    /// writes at the same time.
+    idle: Mutex<Vec<File>>,
+    /// Direct writes that were begun, and that have ended.
+    begun: AtomicU64,
+    ended: AtomicU64,
     rules: Rules,
     looker: Looker,
     flush: Flush,
@@ -94,6 +101,9 @@ impl DirectFile {
             looker: Looker::find(&buffered, page),
             direct,
             buffered,
+            idle: Mutex::default(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             rules,
             flush: Flush::default(),
             stale: AtomicBool::new(false),
@@ -138,12 +148,12 @@ impl DirectFile {
     /// SIGXFSZ where the process does not ignore that.
     pub fn write_at(&self, buf: &[u8], pos: u64) -> WriteOutcome {
         let buf = &buf[..buf.len().min(MAX_RW_COUNT)];
+        if buf.is_empty() {
+            return WriteOutcome::nothing(Ok(0));
+        }
         let Rules { alignment, .. } = self.rules;
         if let Err(errno) = alignment.check(buf.as_ptr() as usize, buf.len(), pos) {
             return WriteOutcome::nothing(Err(errno));
-        }
-        if buf.is_empty() {
-            return WriteOutcome::nothing(Ok(0));
         }
         let outcome = path::write(self, &self.rules, buf, pos);
         if outcome.warnings > 0 {
@@ -158,31 +168,54 @@ impl DirectFile {
     /// With a writeback error since the last sync, whoever's data it was; and with EIO, once, after
     /// a write that left stale pages behind, as `dio_warn_stale_pagecache()` makes fsync fail.
     pub fn sync(&self) -> Result<(), Errno> {
+        let stale = self.stale.swap(false, Ordering::AcqRel);
         loop {
             match fdatasync(&self.direct) {
                 Err(rustix::io::Errno::INTR) => {}
-                other => break other?,
+                Ok(()) if stale => return Err(Errno::IO),
+                other => return Ok(other?),
             }
-        }
-        if self.stale.swap(false, Ordering::AcqRel) {
-            return Err(Errno::IO);
-        }
-        Ok(())
-    }
-
-    fn flush_through(&self, fd: impl AsFd, span: Span) -> Result<(), Errno> {
-        match self.flush {
-            Flush::Range => sys::sync_file_range(fd, span),
-            Flush::DataSync => Ok(fdatasync(fd)?),
         }
     }
 }
 
-impl Backing for DirectFile {
-    type Buffered = File;
+impl DirectFile {
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<File>> {
+        // A thread that panicked left whole descriptors behind.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
-    fn flush(&self, span: Span) -> Result<(), Errno> {
-        self.flush_through(&self.buffered, span)
+impl Backing for DirectFile {
+    type Own = File;
+
+    fn own(&self) -> Result<File, Errno> {
+        let idle = self.lock_idle().pop();
+        idle.map_or_else(|| reopen(&self.buffered, OFlags::empty()), Ok)
+    }
+
+    fn give_back(&self, own: File) {
+        self.lock_idle().push(own);
+    }
+
+    fn forget_errors(&self, own: &File) {
+        // A descriptor that reports them all, once, is that of `sync`.
+        let _forgotten = sys::writeback_error(own);
+    }
+
+    fn moment(&self) -> Moment {
+        Moment(self.ended.load(Ordering::SeqCst))
+    }
+
+    fn is_disturbed(&self, since: Moment) -> bool {
+        self.begun.load(Ordering::SeqCst) != since.0
+    }
+
+    fn flush(&self, own: &File, span: Span) -> Result<(), Errno> {
+        match self.flush {
+            Flush::Range => sys::sync_file_range(own, span),
+            Flush::DataSync => Ok(fdatasync(own)?),
+        }
     }
 
     fn drop_pages(&self, span: Span) -> Result<(), Errno> {
@@ -190,12 +223,8 @@ impl Backing for DirectFile {
         let Some(len) = NonZeroU64::new(span.len) else {
             return Ok(());
         };
-        Ok(fadvise(
-            &self.buffered,
-            span.pos,
-            Some(len),
-            Advice::DontNeed,
-        )?)
+        let advice = Advice::DontNeed;
+        Ok(fadvise(&self.buffered, span.pos, Some(len), advice)?)
     }
 
     fn look(&self, span: Span) -> Result<Pages, Errno> {
@@ -207,21 +236,14 @@ impl Backing for DirectFile {
     }
 
     fn write_direct(&self, buf: &[u8], pos: u64) -> Result<usize, Errno> {
-        Ok(rustix::io::pwrite(&self.direct, buf, pos)?)
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let written = rustix::io::pwrite(&self.direct, buf, pos);
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        Ok(written?)
     }
 
-    /// A shared descriptor would not do: it reports each writeback error once, and another thread's
-    /// flush could take the error that says that these bytes are lost.
-    fn open_buffered(&self) -> Result<File, Errno> {
-        reopen(&self.buffered, OFlags::empty())
-    }
-
-    fn write_buffered(&self, fd: &File, buf: &[u8], pos: u64) -> Result<usize, Errno> {
-        Ok(rustix::io::pwrite(fd, buf, pos)?)
-    }
-
-    fn flush_buffered(&self, fd: &File, span: Span) -> Result<(), Errno> {
-        self.flush_through(fd, span)
+    fn write_buffered(&self, own: &File, buf: &[u8], pos: u64) -> Result<usize, Errno> {
+        Ok(rustix::io::pwrite(own, buf, pos)?)
     }
 }
 

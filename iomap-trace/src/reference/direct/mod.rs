@@ -8,6 +8,7 @@ mod outcome;
 mod path;
 mod sys;
 
+pub use crate::workload::buffer::AlignedBuf;
 pub use align::{Alignment, Source};
 pub use errno::Errno;
 pub use file::{DirectFile, Flush};

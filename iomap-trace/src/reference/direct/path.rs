@@ -10,11 +10,23 @@ use std::time::Instant;
 ///
 /// Ranges to flush, drop and look at are whole pages.
 pub(super) trait Backing {
-    /// A descriptor of its own for one write through the page cache.
-    type Buffered;
+    /// A descriptor that one write has for itself. A descriptor reports each writeback error once:
+    /// were it shared, another thread's flush could take the error that says that this write is lost.
+    type Own;
 
-    /// Writes back and waits.
-    fn flush(&self, span: Span) -> Result<(), Errno>;
+    /// Takes a descriptor.
+    fn own(&self) -> Result<Self::Own, Errno>;
+    /// Gives it back.
+    fn give_back(&self, own: Self::Own);
+    /// Forgets the writeback errors of before.
+    fn forget_errors(&self, own: &Self::Own);
+    /// A moment, for [`Backing::is_disturbed`].
+    fn moment(&self) -> Moment;
+    /// Was there another thread's direct write at any time since then? A direct write whose pages
+    /// cannot be dropped sets a writeback error, although no writeback failed.
+    fn is_disturbed(&self, since: Moment) -> bool;
+    /// Writes back and waits, and reports any writeback error since errors were forgotten.
+    fn flush(&self, own: &Self::Own, span: Span) -> Result<(), Errno>;
     /// Drops the pages of the range.
     fn drop_pages(&self, span: Span) -> Result<(), Errno>;
     /// Counts the pages of the range.
@@ -23,13 +35,16 @@ pub(super) trait Backing {
     fn resident(&self, span: Span) -> Result<Vec<Span>, Errno>;
     /// Writes with O_DIRECT.
     fn write_direct(&self, buf: &[u8], pos: u64) -> Result<usize, Errno>;
-    /// Opens a descriptor that has seen no writeback error yet.
-    fn open_buffered(&self) -> Result<Self::Buffered, Errno>;
     /// Writes through the page cache.
-    fn write_buffered(&self, fd: &Self::Buffered, buf: &[u8], pos: u64) -> Result<usize, Errno>;
-    /// Writes back and waits, and reports any writeback error since `fd` was opened.
-    fn flush_buffered(&self, fd: &Self::Buffered, span: Span) -> Result<(), Errno>;
+    fn write_buffered(&self, own: &Self::Own, buf: &[u8], pos: u64) -> Result<usize, Errno>;
 }
+
+/// A moment in the life of a file: the number of direct writes that had ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(pub(super) u64);
+
+/// How often a flush is tried again whose error may be another direct write's.
+const TRIES: u32 = 16;
 
 /// What does not change from write to write.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +59,13 @@ pub(super) struct Rules {
 
 /// Writes `buf` at `pos`: alignment and length were checked.
 pub(super) fn write<B: Backing>(backing: &B, rules: &Rules, buf: &[u8], pos: u64) -> WriteOutcome {
+    let own = match backing.own() {
+        Ok(own) => own,
+        Err(errno) => return WriteOutcome::nothing(Err(errno)),
+    };
     let mut write = Write {
         backing,
+        own,
         rules,
         out: WriteOutcome::nothing(Ok(0)),
     };
@@ -58,11 +78,13 @@ pub(super) fn write<B: Backing>(backing: &B, rules: &Rules, buf: &[u8], pos: u64
         Next::GoOn => write.directly(buf, span),
         Next::Buffered => write.buffered(buf, span),
     }
+    backing.give_back(write.own);
     write.out
 }
 
-struct Write<'a, B> {
+struct Write<'a, B: Backing> {
     backing: &'a B,
+    own: B::Own,
     rules: &'a Rules,
     out: WriteOutcome,
 }
@@ -72,11 +94,11 @@ impl<B: Backing> Write<'_, B> {
     fn step<T>(
         &mut self,
         step: Step,
-        mut act: impl FnMut(&B) -> Result<T, Errno>,
+        mut act: impl FnMut(&B, &B::Own) -> Result<T, Errno>,
     ) -> Result<T, Errno> {
         let begun = Instant::now();
         let result = loop {
-            match act(self.backing) {
+            match act(self.backing, &self.own) {
                 Err(Errno::INTR) => self.out.interrupted += 1,
                 other => break other,
             }
@@ -93,7 +115,7 @@ impl<B: Backing> Write<'_, B> {
     fn before(&mut self, span: Span) -> Next {
         let policy = self.rules.policy;
         let pages = span.widened(self.rules.page);
-        if let Err(errno) = self.step(Step::Flush, |file| file.flush(pages)) {
+        if let Err(errno) = self.first_flush(pages) {
             return policy.after_flush(errno.raw(), policy == Policy::Enotblk);
         }
         self.out.pre = self.drop_and_look(pages, Step::Drop, Step::Look);
@@ -109,19 +131,34 @@ impl<B: Backing> Write<'_, B> {
         next
     }
 
+    /// Writes back what is dirty. Errors of before are not this write's; an error that may be another
+    /// direct write's is no failed flush when there is none the next time.
+    fn first_flush(&mut self, pages: Span) -> Result<(), Errno> {
+        let mut tries = TRIES;
+        loop {
+            let moment = self.backing.moment();
+            self.backing.forget_errors(&self.own);
+            let flushed = self.step(Step::Flush, |file, own| file.flush(own, pages));
+            tries -= 1;
+            if flushed.is_ok() || tries == 0 || !self.backing.is_disturbed(moment) {
+                return flushed;
+            }
+        }
+    }
+
     /// Drops the pages of a range and looks what is left.
     ///
     /// An error of dropping is noted, no more: the look says whether pages stayed. POSIX_FADV_DONTNEED
     /// leaves a large folio that the range only touches, which `invalidate_inode_pages2_range()`
     /// drops: where clean pages stay, all that a large folio may cover is dropped.
     fn drop_and_look(&mut self, pages: Span, drop: Step, look: Step) -> Look {
-        let _noted = self.step(drop, |file| file.drop_pages(pages));
-        let found = self.step(look, |file| file.look(pages));
+        let _noted = self.step(drop, |file, _| file.drop_pages(pages));
+        let found = self.step(look, |file, _| file.look(pages));
         let wide = pages.widened(self.rules.largest_folio);
         let found = match found {
             Ok(found) if found.cached > 0 && wide != pages => {
-                let _noted = self.step(drop, |file| file.drop_pages(wide));
-                self.step(look, |file| file.look(pages))
+                let _noted = self.step(drop, |file, _| file.drop_pages(wide));
+                self.step(look, |file, _| file.look(pages))
             }
             found => found,
         };
@@ -139,7 +176,7 @@ impl<B: Backing> Write<'_, B> {
         while done < buf.len() {
             let pos = span.pos + done as u64;
             let rest = &buf[done..];
-            match self.step(Step::DirectWrite, |file| file.write_direct(rest, pos)) {
+            match self.step(Step::DirectWrite, |file, _| file.write_direct(rest, pos)) {
                 Err(errno) => {
                     error = Some(errno);
                     break;
@@ -177,47 +214,58 @@ impl<B: Backing> Write<'_, B> {
     }
 
     /// Writes through the page cache, flushes, and drops the pages: acknowledged is only what was
-    /// flushed without an error.
+    /// flushed without an error. A flush whose error may be another direct write's is done again,
+    /// and so is the write, since the error may be its own as well.
     fn buffered(&mut self, buf: &[u8], span: Span) {
-        let mut done = 0;
-        let mut error = None;
-        match self.step(Step::BufferedWrite, B::open_buffered) {
-            Err(errno) => error = Some(errno),
-            Ok(fd) => {
-                while done < buf.len() && error.is_none() {
-                    let (rest, pos) = (&buf[done..], span.pos + done as u64);
-                    let write = |file: &B| file.write_buffered(&fd, rest, pos);
-                    match self.step(Step::BufferedWrite, write) {
-                        Ok(0) => error = Some(Errno::IO),
-                        Ok(bytes) => done += bytes.min(rest.len()),
-                        Err(errno) => error = Some(errno),
-                    }
-                }
-                let written = Span {
-                    pos: span.pos,
-                    len: done as u64,
-                };
-                if done > 0
-                    && let Err(errno) = self.settle(&fd, written)
-                {
-                    done = 0;
-                    error = Some(errno);
-                }
+        let mut tries = TRIES;
+        let (done, error) = loop {
+            let moment = self.backing.moment();
+            self.backing.forget_errors(&self.own);
+            let (done, error) = self.write_all_buffered(buf, span.pos);
+            if done == 0 {
+                break (0, error);
             }
-        }
+            let pages = Span {
+                pos: span.pos,
+                len: done as u64,
+            }
+            .widened(self.rules.page);
+            let flushed = self.step(Step::SecondFlush, |file, own| file.flush(own, pages));
+            tries -= 1;
+            match flushed {
+                Ok(()) => {
+                    self.drop_written(pages);
+                    break (done, error);
+                }
+                Err(_) if tries > 0 && self.backing.is_disturbed(moment) => {}
+                Err(errno) => break (0, Some(errno)),
+            }
+        };
         self.acknowledge(done, Route::Buffered, error);
     }
 
-    /// Flushes and drops what was written through the page cache.
-    fn settle(&mut self, fd: &B::Buffered, written: Span) -> Result<(), Errno> {
-        let pages = written.widened(self.rules.page);
-        self.step(Step::SecondFlush, |file| file.flush_buffered(fd, pages))?;
+    /// Bytes that the page cache took, and why not all.
+    fn write_all_buffered(&mut self, buf: &[u8], pos: u64) -> (usize, Option<Errno>) {
+        let mut done = 0;
+        while done < buf.len() {
+            let (rest, here) = (&buf[done..], pos + done as u64);
+            let write = |file: &B, own: &B::Own| file.write_buffered(own, rest, here);
+            match self.step(Step::BufferedWrite, write) {
+                Ok(0) => return (done, Some(Errno::IO)),
+                Ok(bytes) => done += bytes.min(rest.len()),
+                Err(errno) => return (done, Some(errno)),
+            }
+        }
+        (done, None)
+    }
+
+    /// Drops what was written through the page cache and flushed.
+    fn drop_written(&mut self, pages: Span) {
         if self.out.post == Look::NotTaken {
             self.out.post = self.drop_and_look(pages, Step::SecondDrop, Step::SecondLook);
         } else {
-            let _noted = self.step(Step::SecondDrop, |file| file.drop_pages(pages));
+            let _noted = self.step(Step::SecondDrop, |file, _| file.drop_pages(pages));
         }
-        Ok(())
     }
 
     /// Adds bytes to the result. An error counts only where no byte was acknowledged before it, as

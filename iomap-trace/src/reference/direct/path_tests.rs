@@ -16,7 +16,8 @@ struct Told {
     drop: Results<()>,
     look: Results<u64>,
     direct: Results<usize>,
-    open: Results<()>,
+    own: Results<()>,
+    disturbed: RefCell<VecDeque<bool>>,
     buffered: Results<usize>,
     second: Results<()>,
     calls: RefCell<Vec<(&'static str, Span)>>,
@@ -50,10 +51,28 @@ const fn of(buf: &[u8], pos: u64) -> Span {
 }
 
 impl Backing for Told {
-    type Buffered = ();
+    type Own = RefCell<bool>;
 
-    fn flush(&self, span: Span) -> Result<(), Errno> {
-        self.next(&self.flush, "flush", span).unwrap_or(Ok(()))
+    fn own(&self) -> Result<Self::Own, Errno> {
+        let next = self.own.borrow_mut().pop_front().unwrap_or(Ok(()));
+        next.map(|()| RefCell::new(false))
+    }
+    fn give_back(&self, _: Self::Own) {}
+    fn forget_errors(&self, _: &Self::Own) {}
+    fn moment(&self) -> Moment {
+        Moment(0)
+    }
+    fn is_disturbed(&self, _: Moment) -> bool {
+        self.disturbed.borrow_mut().pop_front().unwrap_or(false)
+    }
+    /// The first flush, or after a buffered write the second.
+    fn flush(&self, written: &Self::Own, span: Span) -> Result<(), Errno> {
+        let next = if *written.borrow() {
+            self.next(&self.second, "second", span)
+        } else {
+            self.next(&self.flush, "flush", span)
+        };
+        next.unwrap_or(Ok(()))
     }
     fn drop_pages(&self, span: Span) -> Result<(), Errno> {
         self.next(&self.drop, "drop", span).unwrap_or(Ok(()))
@@ -72,15 +91,10 @@ impl Backing for Told {
         let next = self.next(&self.direct, "direct", of(buf, pos));
         next.unwrap_or(Ok(buf.len()))
     }
-    fn open_buffered(&self) -> Result<(), Errno> {
-        self.open.borrow_mut().pop_front().unwrap_or(Ok(()))
-    }
-    fn write_buffered(&self, (): &(), buf: &[u8], pos: u64) -> Result<usize, Errno> {
+    fn write_buffered(&self, written: &Self::Own, buf: &[u8], pos: u64) -> Result<usize, Errno> {
+        written.replace(true);
         let next = self.next(&self.buffered, "buffered", of(buf, pos));
         next.unwrap_or(Ok(buf.len()))
-    }
-    fn flush_buffered(&self, (): &(), span: Span) -> Result<(), Errno> {
-        self.next(&self.second, "second", span).unwrap_or(Ok(()))
     }
 }
 
@@ -324,12 +338,65 @@ fn a_full_disk_under_a_buffered_write_acknowledges_what_was_flushed() {
         len: 4096,
     };
     assert!(file.calls.borrow().contains(&("second", flushed)));
+}
 
+#[test]
+fn without_a_descriptor_nothing_is_done() {
     let file = Told {
-        look: told([Ok(1), Ok(1)]),
-        open: told([Err(NOSPC)]),
+        own: told([Err(NOSPC)]),
         ..Told::default()
     };
     let out = run(&file, Policy::Generic);
     assert_eq!((out.result, out.route), (Err(NOSPC), Route::None));
+    assert!(file.names().is_empty());
+}
+
+#[test]
+fn an_error_that_another_direct_write_may_have_set_is_no_failed_flush() {
+    let file = Told {
+        flush: told([Err(Errno::IO)]),
+        disturbed: RefCell::new([true].into()),
+        ..Told::default()
+    };
+    let out = run(&file, Policy::Generic);
+    assert_eq!((out.result, out.route), (Ok(16384), Route::Direct));
+    assert_eq!(out.error(Step::Flush), Some(Errno::IO));
+
+    let always = || RefCell::new([true; 64].into());
+    let file = Told {
+        flush: told([Err(Errno::IO); 64]),
+        disturbed: always(),
+        ..Told::default()
+    };
+    let out = run(&file, Policy::Generic);
+    assert_eq!((out.result, out.route), (Err(Errno::IO), Route::None));
+    assert_eq!(file.names().len(), TRIES as usize);
+}
+
+#[test]
+fn a_buffered_write_is_repeated_when_its_flush_may_have_failed() {
+    let file = Told {
+        look: told([Ok(1), Ok(1)]),
+        second: told([Err(Errno::IO), Err(Errno::IO)]),
+        disturbed: RefCell::new([true, true].into()),
+        ..Told::default()
+    };
+    let out = run(&file, Policy::Generic);
+    assert_eq!((out.result, out.route), (Ok(16384), Route::Buffered));
+    let writes = file
+        .names()
+        .iter()
+        .filter(|name| **name == "buffered")
+        .count();
+    assert_eq!(writes, 3);
+    assert_eq!(out.error(Step::SecondFlush), Some(Errno::IO));
+
+    let file = Told {
+        look: told([Ok(1), Ok(1)]),
+        second: told([Err(Errno::IO); 64]),
+        disturbed: RefCell::new([true; 64].into()),
+        ..Told::default()
+    };
+    let out = run(&file, Policy::Generic);
+    assert_eq!((out.result, out.route), (Err(Errno::IO), Route::None));
 }

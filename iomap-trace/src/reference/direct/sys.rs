@@ -51,17 +51,26 @@ fn last_error() -> Errno {
 /// what is dirty (`WB_SYNC_ALL` since 5.2), waits for it, and reports a writeback error that this
 /// descriptor has not yet seen.
 pub(super) fn sync_file_range(fd: impl AsFd, span: Span) -> Result<(), Errno> {
-    // SAFETY: the descriptor is open as long as `fd` is borrowed; no memory is passed.
-    let ret = unsafe {
-        libc::sync_file_range(
-            fd.as_fd().as_raw_fd(),
-            signed(span.pos),
-            signed(span.len),
-            libc::SYNC_FILE_RANGE_WAIT_BEFORE
-                | libc::SYNC_FILE_RANGE_WRITE
-                | libc::SYNC_FILE_RANGE_WAIT_AFTER,
-        )
+    let all = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+        | libc::SYNC_FILE_RANGE_WRITE
+        | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    range_flags(fd, span, all)
+}
+
+/// The writeback error that this descriptor has not yet seen (`file_check_and_advance_wb_err()`).
+/// Waits for nothing: the range that it waits for is the last page that a file can have.
+pub(super) fn writeback_error(fd: impl AsFd) -> Result<(), Errno> {
+    let last = Span {
+        pos: i64::MAX as u64,
+        len: 1,
     };
+    range_flags(fd, last.widened(4096), libc::SYNC_FILE_RANGE_WAIT_BEFORE)
+}
+
+fn range_flags(fd: impl AsFd, span: Span, flags: libc::c_uint) -> Result<(), Errno> {
+    let (pos, len) = (signed(span.pos), signed(span.len));
+    // SAFETY: the descriptor is open as long as `fd` is borrowed; no memory is passed.
+    let ret = unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), pos, len, flags) };
     if ret == 0 { Ok(()) } else { Err(last_error()) }
 }
 
