@@ -15,6 +15,9 @@ use super::{Cause, Confidence, Party};
 /// the time from `invalidate_inode_pages2_range()` to the probe, with a wide margin.
 pub const AFTER_THE_LOOK_NS: u64 = 20_000;
 
+/// At most this many locks are looked at that can have been in force before another.
+const OTHERS: usize = 1024;
+
 /// The other party, as the records have it.
 #[derive(Clone, Copy, Debug)]
 pub enum Who<'a> {
@@ -279,7 +282,7 @@ fn clean_when_found<'a>(look: Look<'a>, number: usize, refusal: &'a Folio) -> Wh
     };
     let open = holdable && why.confidence != Confidence::Exact && !why.holds;
     Why {
-        until: if open { case.graced() } else { 0 },
+        until: if open { case.graced() } else { why.until },
         ..why
     }
 }
@@ -404,26 +407,55 @@ fn held<'a>(look: Look<'a>, number: usize, refusal: &Folio) -> Why<'a> {
     };
     let holds = seen <= held.given_up;
     let whole = case.failure.duration_ns != 0 && held.tried <= begin && holds;
-    // Whoever dirtied it last may have been preceded by others, who did it before the kernel looked.
-    let dirtied = dirtied_at(case, refusal).filter(|t| begin <= t.ts_ns);
-    let doubt = doubt(case, cached_ns)
-        .or_else(|| {
-            dirtied.map(|_| "dirtied meanwhile: it may have been dirty when it was refused")
-        })
-        .filter(|_| whole);
-    let certain = whole && doubt.is_none();
+    let until = held.given_up.min(case.graced());
+    let bar = || {
+        if let Some(doubt) = doubt(case, cached_ns) {
+            return Some(doubt);
+        }
+        // Only the one who dirtied it last is known: another may have before the kernel looked.
+        if dirtied_at(case, refusal).is_some_and(|t| begin <= t.ts_ns) {
+            return Some("dirtied meanwhile: it may have been dirty when it was refused");
+        }
+        let other = |other: &Held| other.meets(bytes) && excludes(other, held);
+        // Of very many it cannot be told.
+        let mut others = look.index.between(look.places(number), (begin, until));
+        let taken = others.by_ref().take(OTHERS).any(other) || others.next().is_some();
+        taken.then_some("another had its range meanwhile: this one can have waited for it")
+    };
+    let bar = if whole {
+        bar()
+    } else {
+        Some("held for a part of the write; the moment of refusal was not seen")
+    };
     let why = Why {
         own: case.made_by_writer(held),
         holds,
-        window: (lock_window_begin(held.tried), seen.max(refusal.ts_ns)),
-        locks_since: if holds { Some(seen) } else { locks_since },
+        until: if bar.is_none() { until } else { 0 },
+        window: (
+            lock_window_begin(held.tried),
+            if bar.is_none() { until } else { seen }.max(refusal.ts_ns),
+        ),
+        locks_since: match (whole, holds) {
+            (true, _) => Some(begin),
+            (false, true) => Some(seen),
+            (false, false) => locks_since,
+        },
         ..Why::because(
             cause_of(held),
-            doubt.unwrap_or("held for a part of the write; the moment of refusal was not seen"),
+            bar.unwrap_or("the run ended before every holder of its range could be known"),
         )
         .by(Who::Held(held))
     };
-    if certain { why.exact() } else { why }
+    if bar.is_none() && until <= look.complete_ns {
+        why.exact()
+    } else {
+        why
+    }
+}
+
+/// Whether one of two locks kept the other from being had until it was given up.
+fn excludes(one: &Held, other: &Held) -> bool {
+    one.meets((other.pos, other.end)) && !one.same_lock(other)
 }
 
 /// Since when a lost lock could have been in force instead of one that was tried for at `tried`:

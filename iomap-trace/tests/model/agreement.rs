@@ -51,7 +51,9 @@ pub fn wrong(verdict: &Verdict, truth: &Truth) -> Option<String> {
     {
         return Some("self-inflicted is wrong".to_owned());
     }
-    let locks = matches!(verdict.cause, Cause::OrderedIo | Cause::ExtentLock);
+    // A front that ordered I/O gave back while it waited is on no record of its own.
+    let recorded = named.iter().all(|r| !r.holders.is_empty());
+    let locks = matches!(verdict.cause, Cause::OrderedIo | Cause::ExtentLock) && recorded;
     let known = |id: &u64| truth.reasons.iter().any(|r| r.holders.contains(id));
     if locks && !verdict.holders.iter().any(known) {
         return Some("none of the holders held it".to_owned());

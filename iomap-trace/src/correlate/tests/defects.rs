@@ -211,7 +211,8 @@ fn a_large_folio_is_held_by_a_lock_beside_the_write() {
         unreachable!()
     };
     lock.pos += 8 * 4096;
-    let evidence = vec![Event::Refusal(large), Event::Holder(lock)];
+    let settled = Event::Mark(Mark { ts_ns: 2100 });
+    let evidence = vec![Event::Refusal(large), Event::Holder(lock), settled];
     let verdict = judge(&start(false), failure(Phase::Pre, "btrfs"), evidence);
     assert_eq!(
         (verdict.cause, verdict.confidence),

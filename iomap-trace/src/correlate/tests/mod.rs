@@ -226,11 +226,24 @@ fn a_write_back_error_just_before_the_write_explains_only_what_nothing_else_does
 
 #[test]
 fn a_lock_over_the_whole_write_is_exact() {
-    let evidence = vec![
-        refusal(&["uptodate", "private"]),
-        holder(HolderKind::ExtentLock, 900, 2100, 31),
-    ];
-    let verdict = judge(&start(false), failure(Phase::Pre, "btrfs"), evidence);
+    let judged = |mut evidence: Vec<Event>| {
+        evidence.push(Event::Mark(Mark { ts_ns: 2100 }));
+        judge(&start(false), failure(Phase::Pre, "btrfs"), evidence)
+    };
+    let folio = refusal(&["uptodate", "private"]);
+    let whole = holder(HolderKind::ExtentLock, 900, 2100, 31);
+    // Somebody else had its range meanwhile: it was tried for then, and had later.
+    let Event::Holder(mut between) = holder(HolderKind::ExtentLock, 1200, 1900, 32) else {
+        unreachable!()
+    };
+    between.id = 30;
+    let evidence = vec![folio.clone(), whole.clone(), Event::Holder(between)];
+    let verdict = judged(evidence);
+    assert_eq!(
+        (verdict.cause, verdict.confidence),
+        (Cause::ExtentLock, Confidence::Window)
+    );
+    let verdict = judged(vec![folio, whole]);
     assert_eq!(
         (verdict.cause, verdict.confidence),
         (Cause::ExtentLock, Confidence::Exact)

@@ -347,7 +347,14 @@ impl Known<'_> {
         let since = told.failure.ts_ns - told.failure.duration_ns;
         let unsure = found.holder.is_some() && toucher.is_some_and(|t| t.ts_ns >= since);
         if doubt || unsure {
-            found.confidence = found.confidence.max(Window);
+            (found.confidence, found.until) = (found.confidence.max(Window), 0);
+        }
+        // A lock is certain when whoever can have had it before would be known.
+        if found.until > 0 {
+            found.window = found.window.map(|(from, _)| (from, found.until));
+        }
+        if found.until > self.complete_ns {
+            found.confidence = Window;
         }
         let held_to_the_end = found.holder.is_some() && found.shows;
         let open = found.confidence != Exact && !held_to_the_end;
@@ -395,11 +402,31 @@ impl Known<'_> {
             }
             let (cause, own) = self.named(failure, holder);
             let whole = failure.duration_ns > 0 && locked <= write.0 && write.1 <= unlocked;
-            let sure = [Confidence::Window, Confidence::Exact][usize::from(whole)];
+            // Whoever had the range meanwhile shows that this one waited for it.
+            let until = unlocked.min(failure.ts_ns + GRACE_NS);
+            let one = |h: &Holder| (h.kind, h.tid, h.locked_ns);
+            let ordered_blocks = self.start.facts.ordered_blocks_release != Some(false);
+            let waited = self.holders.iter().any(|other| {
+                let (pos, end) = (u128::from(other.pos), end_of(other));
+                let times = other.locked_ns.zip(other.unlocked_ns);
+                (other.dev, other.root, other.ino) == inode(failure)
+                    && (ordered_blocks || other.kind != HolderKind::OrderedIo)
+                    && one(other) != one(holder)
+                    && pos < end
+                    && pos < folio.1.min(end_of(holder))
+                    && folio.0.max(u128::from(holder.pos)) < end
+                    && pos < end_of(holder)
+                    && times.is_some_and(|(tried, up)| tried <= up && write.0 < up && up < until)
+            });
+            let certain = whole && !waited;
+            let sure = [Confidence::Window, Confidence::Exact][usize::from(certain)];
             let last = unlocked.min(write.1);
             let mut found = claim(cause, sure, Some(holder.tid));
             (found.holder, found.own) = (Some(holder.id), own);
             found.window = Some((locked - 50_000_000, write.1));
+            if certain {
+                found.until = until;
+            }
             found.shows = write.1 <= unlocked;
             let better = best
                 .as_ref()
@@ -428,6 +455,10 @@ impl Known<'_> {
         let then = holder.created_ns.is_some_and(|ns| during(failure, ns));
         (Cause::OrderedIo, Some(made && then))
     }
+}
+
+fn end_of(holder: &Holder) -> u128 {
+    u128::from(holder.pos) + u128::from(holder.len)
 }
 
 pub(super) fn during(failure: &Failure, ts_ns: u64) -> bool {

@@ -118,6 +118,12 @@ pub fn send(
         cached.extend(seen.cached.map(|t| Event::Cached(touched(t, index))));
     }
     let queued = current.write.queued && told.phase == Phase::Post;
+    // Where results are seen, one that is not there is that of an invalidation that was not tried.
+    let untried = shape == Shape::Returns && told.phase == Phase::Pre && told.errno.is_none();
+    let flags = [
+        (current.eio_before, "eio-before"),
+        (untried, "return-unseen"),
+    ];
     let failure = Failure {
         id,
         ts_ns: told.ns,
@@ -144,10 +150,9 @@ pub fn send(
         refusals: seen.len() as u32,
         dirtied: dirtied.len() as u32,
         cached: cached.len() as u32,
-        flags: current
-            .eio_before
-            .then(|| "eio-before".into())
+        flags: flags
             .into_iter()
+            .filter_map(|(set, flag)| set.then(|| flag.into()))
             .collect(),
         stack: Vec::new(),
     };
