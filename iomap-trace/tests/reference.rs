@@ -5,7 +5,7 @@
 //! time: `cargo xtask test --only direct`, or
 //! `cargo test -p iomap-trace --test reference -- --ignored --test-threads=1`.
 //! `IOMAP_TRACE_MNT` names a directory with filesystems that are mounted already, each in a directory
-//! of its name: in a virtual machine, tests called `cache::` and `threads::` use these.
+//! of its name: in a virtual machine the tests of `cache`, `limit` and `threads` use these.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
 #[path = "live/harness/mod.rs"]
