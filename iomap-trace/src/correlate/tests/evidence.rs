@@ -9,7 +9,7 @@ use Confidence::{Exact, Window};
 const EBUSY: i32 = -16;
 
 /// A failed invalidation of the write from 1000 to 2000.
-fn failed(phase: Phase, fs: &str) -> Failure {
+pub(super) fn failed(phase: Phase, fs: &str) -> Failure {
     Failure {
         errno: Some(EBUSY),
         ..failure(phase, fs)
@@ -17,7 +17,7 @@ fn failed(phase: Phase, fs: &str) -> Failure {
 }
 
 /// Page `index` was refused between 1500 and 1600.
-fn refused_page(index: u64, flags: &[&str]) -> Event {
+pub(super) fn refused_page(index: u64, flags: &[&str]) -> Event {
     let Event::Refusal(refusal) = refusal(flags) else {
         unreachable!()
     };
@@ -29,18 +29,18 @@ fn refused_page(index: u64, flags: &[&str]) -> Event {
     })
 }
 
-fn refused(flags: &[&str]) -> Event {
+pub(super) fn refused(flags: &[&str]) -> Event {
     refused_page(256, flags)
 }
 
-fn lock(id: u64, tid: u32, tried: u64, given_up: u64) -> Holder {
+pub(super) fn lock(id: u64, tid: u32, tried: u64, given_up: u64) -> Holder {
     let Event::Holder(lock) = holder(HolderKind::ExtentLock, tried, given_up, tid) else {
         unreachable!()
     };
     Holder { id, ..*lock }
 }
 
-fn ordered(id: u64, tid: u32, tried: u64, given_up: u64) -> Holder {
+pub(super) fn ordered(id: u64, tid: u32, tried: u64, given_up: u64) -> Holder {
     Holder {
         kind: HolderKind::OrderedIo,
         function: None,
@@ -49,13 +49,13 @@ fn ordered(id: u64, tid: u32, tried: u64, given_up: u64) -> Holder {
 }
 
 /// The verdict when every record has come.
-fn settled(start: &Start, failure: Failure, mut evidence: Vec<Event>) -> Verdict {
+pub(super) fn settled(start: &Start, failure: Failure, mut evidence: Vec<Event>) -> Verdict {
     evidence.push(Event::Mark(Mark { ts_ns: u64::MAX }));
     judge(start, failure, evidence)
 }
 
 /// The verdict on a clean folio of btrfs, with these holders.
-fn held_by(holders: Vec<Holder>) -> Verdict {
+pub(super) fn held_by(holders: Vec<Holder>) -> Verdict {
     let holders = holders.into_iter().map(|h| Event::Holder(Box::new(h)));
     let evidence = [refused(&["uptodate", "private"])]
         .into_iter()
@@ -64,7 +64,7 @@ fn held_by(holders: Vec<Holder>) -> Verdict {
     settled(&start(true), failed(Phase::Pre, "btrfs"), evidence)
 }
 
-fn said(verdict: &Verdict) -> (Cause, Confidence, Option<u32>) {
+pub(super) fn said(verdict: &Verdict) -> (Cause, Confidence, Option<u32>) {
     let party = verdict.party.as_ref().map(|party| party.tid);
     (verdict.cause, verdict.confidence, party)
 }
@@ -163,42 +163,6 @@ fn alone_on_a_part_of_the_refusal_is_exact() {
         let verdict = held_by(vec![ordered(1, 31, tried, given_up)]);
         assert_eq!(said(&verdict), (OrderedIo, Exact, Some(31)));
     }
-}
-
-#[test]
-fn ordered_io_that_had_to_wait_may_have_held_a_front() {
-    let waiter = |start_ns| Holder {
-        start_ns,
-        ..ordered(2, 32, 1850, 1950)
-    };
-    let verdict = held_by(vec![ordered(1, 31, 1400, 1550), waiter(1590)]);
-    assert_eq!(said(&verdict), (OrderedIo, Window, Some(31)));
-    let verdict = held_by(vec![ordered(1, 31, 1400, 1550), waiter(1700)]);
-    assert_eq!(said(&verdict), (OrderedIo, Exact, Some(31)));
-    // Also while somebody else, who had it from then on, was trying for it.
-    let verdict = held_by(vec![lock(1, 31, 1400, 1700), waiter(1390)]);
-    assert_eq!(said(&verdict), (ExtentLock, Window, Some(31)));
-}
-
-#[test]
-fn ordered_io_may_be_the_writer_s_own_where_its_begin_was_not_seen() {
-    let own = Holder {
-        created_by: Some(11),
-        created_ns: Some(1200),
-        ..ordered(1, 31, 1400, 1700)
-    };
-    let failure = Failure {
-        duration_ns: 0,
-        tid: 11,
-        ..failed(Phase::Pre, "btrfs")
-    };
-    let evidence = vec![
-        refused(&["uptodate", "private"]),
-        Event::Holder(Box::new(own)),
-    ];
-    let verdict = settled(&start(true), failure, evidence);
-    assert_eq!(said(&verdict), (OrderedIo, Window, Some(31)));
-    assert!(verdict.reason.unwrap().contains("begin of the write"));
 }
 
 #[test]

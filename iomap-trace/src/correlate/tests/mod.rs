@@ -2,6 +2,8 @@
 
 mod defects;
 mod evidence;
+mod exact;
+mod found;
 mod index;
 mod locks;
 mod losses;
