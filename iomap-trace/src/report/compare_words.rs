@@ -227,11 +227,16 @@ fn data(comparison: &Comparison) -> String {
         .collect();
     if !failed.is_empty() {
         text.push_str(&format!(
-            " Reads and writes returned errors in {}: what was not acknowledged is not expected. A \
-             policy's own flush is told EIO as well when the kernel has marked a page cache that it \
-             could not invalidate.",
+            " Reads and writes returned errors in {}: what was not acknowledged is not expected.",
             failed.join(", ")
         ));
+    }
+    let eio = |c: &&ColumnReport| c.direct.pre.is_some() && c.direct.errors.contains_key("EIO");
+    if columns.iter().any(|column| eio(&column)) {
+        text.push_str(
+            " A policy's flush is told EIO also where the kernel marked a page cache that it could \
+             not invalidate.",
+        );
     }
     text
 }

@@ -15,6 +15,9 @@ use super::traced::Traced;
 use crate::error::ExitKind;
 use crate::text::printable;
 
+/// What this program's errors begin with; so does the line that names the plan of a tracer.
+const SAYS: &str = "iomap-trace: ";
+
 /// How the kernel's column is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tracing<'a> {
@@ -107,18 +110,22 @@ fn traced(
     Ok(Ok(report))
 }
 
-/// The last line of a file, without the program's name.
+/// The last error in a file, without the program's name; the last line where there is none.
 fn last_words(path: &std::path::Path) -> String {
     let mut said = Vec::new();
     // Without it there is nothing to say.
     let _ = File::open(path).and_then(|mut file| file.read_to_end(&mut said));
     let said = String::from_utf8_lossy(&said);
-    let last = said.lines().rfind(|line| !line.trim().is_empty());
+    let lines = || said.lines().filter(|line| !line.trim().is_empty()).rev();
+    let error = |line: &&str| {
+        let told = line
+            .strip_prefix(SAYS)
+            .filter(|told| !told.starts_with("plan "));
+        told.is_some() || line.starts_with("error: ")
+    };
+    let last = lines().find(error).or_else(|| lines().next());
     let last = last.unwrap_or("it did not say why");
-    printable(
-        last.trim_start_matches("iomap-trace: ")
-            .trim_end_matches('.'),
-    )
+    printable(last.trim_start_matches(SAYS).trim_end_matches('.'))
 }
 
 /// A directory for this user alone, gone with what is in it.
@@ -141,5 +148,32 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Nothing can be done about what stays.
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_found_among_what_the_tracer_says() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let said = |text: &str| {
+            std::fs::write(file.path(), text).unwrap();
+            last_words(file.path())
+        };
+        let tracer = "iomap-trace: plan fexit\n  hooks: dio\n";
+        let summary = "No failed invalidation in 1s.\nNo record was lost.\n";
+        assert_eq!(
+            said(&format!("{tracer}iomap-trace: no space in /d\n{summary}")),
+            "no space in /d"
+        );
+        assert_eq!(
+            said(&format!("{tracer}error: SIGBUS\n{summary}")),
+            "error: SIGBUS"
+        );
+        assert_eq!(said("iomap-trace: no BPF.\n"), "no BPF");
+        assert_eq!(said(summary), "No record was lost");
+        assert_eq!(said(""), "it did not say why");
     }
 }

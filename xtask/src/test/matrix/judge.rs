@@ -4,7 +4,7 @@ use super::check::causes::Causes;
 use super::check::counts::{self, Counted};
 use super::check::join::{self, Joined};
 use super::check::programs::{self, Sizes};
-use super::check::{agree, fiemap, hooks, left};
+use super::check::{agree, compare, fiemap, hooks, left};
 use super::files::{self, PLANS, Run};
 use super::kernel;
 use super::log::{Log, Mount};
@@ -107,7 +107,20 @@ pub fn judge(dir: &Path, series: &str, program: &Path) -> Report {
     if let Err(error) = state(dir, &mut report) {
         report.wrong.push(format!("{error:#}"));
     }
+    compared(dir, &mut report);
     report
+}
+
+/// Checks the comparison with the reference.
+fn compared(dir: &Path, report: &mut Report) {
+    report.check("compare", files::status(dir, "compare", 0));
+    match files::text(dir, "compare.json").and_then(|text| compare::read(&text)) {
+        Ok(compared) => {
+            report.faults("compare", &compared.wrong());
+            report.notes.push(format!("compare: {}", compared.told()));
+        }
+        Err(error) => report.wrong.push(format!("compare: {error:#}")),
+    }
 }
 
 fn name(run: &Run) -> String {

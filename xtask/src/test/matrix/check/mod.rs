@@ -2,6 +2,7 @@
 
 pub mod agree;
 pub mod causes;
+pub mod compare;
 pub mod counts;
 pub mod fiemap;
 pub mod hooks;
