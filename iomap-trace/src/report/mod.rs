@@ -2,6 +2,8 @@
 
 mod budget;
 mod cell;
+mod compare;
+mod compare_words;
 mod detail;
 mod json;
 mod progress;
@@ -16,6 +18,7 @@ mod tests;
 mod timeline;
 
 pub use budget::WarningBudget;
+pub use compare::{compare_text, section};
 pub use progress::Progress;
 pub use replay::{Watch, replay, replay_watched};
 pub use session::{Format, Session};
