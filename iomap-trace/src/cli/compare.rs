@@ -131,6 +131,15 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 16, conflicts_with = "schedule",
           value_parser = clap::value_parser!(u64).range(1..))]
     blocks: u64,
+    /// One in so many operations of a writer is an fsync, of a direct writer one
+    /// in four times as many; 0 for none but at the end
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 200,
+        conflicts_with = "schedule"
+    )]
+    fsync_every: u64,
     /// Force a plan of the tracer's probes
     #[arg(long, value_enum, default_value_t)]
     probes: Choice,
@@ -163,6 +172,7 @@ impl Args {
             file_size: self.file_size,
             block: self.block,
             blocks: self.blocks,
+            fsync: self.fsync_every,
             serial: self.serial,
             cow: self.cow,
         };

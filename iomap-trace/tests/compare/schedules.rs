@@ -33,6 +33,7 @@ fn mix(seed: u64) -> Mix {
         file_size: block * rng.u64(8..=256),
         block,
         blocks: rng.u64(1..=16),
+        fsync: rng.u64(0..=30),
         serial: seed.is_multiple_of(3),
         cow: seed.is_multiple_of(5),
     }
