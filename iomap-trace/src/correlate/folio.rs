@@ -309,9 +309,12 @@ fn doubt(case: &Case, cached_ns: Option<u64>) -> Option<&'static str> {
         (Phase::Post, Some(cached)) if case.late(cached) => {
             Some("cached so late that the kernel may have looked before")
         }
-        // How long before the failure the kernel looked is open where another folio was refused.
-        (Phase::Post, Some(cached)) if case.spans(cached) && case.refusal_seen() => {
-            Some("cached again during the write: the folio that was refused is another one")
+        // When the kernel looked is open, and so is whether this folio was met: another one was
+        // refused, or nothing but what is left here, and `wb_err`, tells of a failure at all.
+        (Phase::Post, Some(cached))
+            if case.spans(cached) && (case.refusal_seen() || !case.certain()) =>
+        {
+            Some("cached again during the write: the kernel may have looked before")
         }
         _ => None,
     }

@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::oracle::{Claim, Known, claim, during, inode, tried};
+use super::oracle::{Claim, Known, claim, during, inode, shown_by, tried};
 use super::strategies::{GRACE_NS, Told};
-use crate::correlate::{Cause, Confidence};
+use crate::correlate::{Cause, Confidence, Witness};
 use crate::event::*;
 
 /// When a folio was dirtied last, seen from the write.
@@ -55,7 +55,8 @@ impl Known<'_> {
         let clean_then = failure.fs == "btrfs"
             && when == When::During
             && toucher.is_some_and(|t| t.ts_ns > failure.ts_ns.saturating_sub(20_000));
-        let other = told.refusals.iter().any(|r| r.entered_ns.is_some());
+        let certain = matches!(shown_by(told), Witness::Result | Witness::Warned);
+        let other = !certain || told.refusals.iter().any(|r| r.entered_ns.is_some());
         let maybe_new = late && !pre || came_back && (pre || other);
         let doubt = maybe_new || dirty && clean_then;
         let table = [

@@ -330,7 +330,7 @@ pub(super) fn tried(told: &Told) -> bool {
 }
 
 /// What shows a post failure.
-fn shown_by(told: &Told) -> Witness {
+pub(super) fn shown_by(told: &Told) -> Witness {
     if told.failure.errno.is_some_and(|errno| errno < 0) {
         Witness::Result
     } else if flagged(told, "return-unseen") {
