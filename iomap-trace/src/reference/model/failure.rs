@@ -152,7 +152,8 @@ pub fn send(
         cached: cached.len() as u32,
         flags: flags
             .into_iter()
-            .filter_map(|(set, flag)| set.then(|| flag.into()))
+            .filter(|(set, _)| *set)
+            .map(|(_, flag)| flag.into())
             .collect(),
         stack: Vec::new(),
     };
