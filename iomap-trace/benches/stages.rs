@@ -24,6 +24,10 @@ use std::path::Path;
 
 use shapes::{Generator, Shape, Spec};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Events of the log.
 const EVENTS: u64 = 100_000;
 

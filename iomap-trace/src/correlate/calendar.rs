@@ -47,6 +47,11 @@ impl<T> Calendar<T> {
         (*page < ts_ns >> PAGE).then(|| self.take_oldest())?
     }
 
+    /// The thing that leaves after so many others, if it is known by now.
+    pub fn coming(&self, after: usize) -> Option<&T> {
+        self.pages.first_key_value()?.1.get(after)
+    }
+
     /// Takes a thing of the oldest page, the one that was put in first.
     pub fn take_oldest(&mut self) -> Option<T> {
         let mut page = self.pages.first_entry()?;

@@ -14,7 +14,7 @@ use super::Verdict;
 use super::case::{Case, InodeKey, Records};
 use super::evidence::Evidence;
 use super::folio::{Look, asks_who_held, bytes};
-use super::index::{Question, Waiter};
+use super::index::{At, Question, Waiter};
 use super::judge::Judge;
 use super::losses::Losses;
 use super::queue::{Queue, Turn};
@@ -29,7 +29,7 @@ const SPARE: usize = 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
     /// The failure.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
     /// The verdict.
     pub verdict: Verdict,
 }
@@ -65,9 +65,10 @@ pub struct Engine {
     free: Vec<u32>,
     /// Memory of cases that are decided.
     spare: Vec<Records>,
-    /// Failures whose records have not all come, by number; the one of the last record.
-    gathering: HashMap<u64, u32, RandomState>,
+    /// The failure of the last record, if not all of its records have come: they follow each other.
     last: Option<(u64, u32)>,
+    /// The others of which that is so, by number.
+    gathering: HashMap<u64, u32, RandomState>,
     /// Failures that came since the last mark, and their turn.
     arrived: Vec<(u64, u32)>,
     /// Whose turn it is when. What is no longer true of the slot is passed over.
@@ -93,8 +94,10 @@ struct Slot {
     turn: u64,
     /// When it is looked at.
     due: u64,
-    /// Its place among those of its inode, if it waits for locks.
-    place: Option<u32>,
+    /// When all of it had been seen (see [`Case::seen`]), once it is in the index.
+    seen: u64,
+    /// Its inode, and its place among the cases of that, if it waits for locks.
+    place: Option<(At, u32)>,
 }
 
 impl Engine {
@@ -131,7 +134,7 @@ impl Engine {
             Event::Outcome(record) => self.record(record.failure, |case| {
                 case.outcome.get_or_insert(record);
             }),
-            Event::Holder(holder) => self.keep(*holder),
+            Event::Holder(holder) => self.keep(holder),
             Event::Loss(loss) => self.losses.add(loss),
             // One of an earlier time says nothing new.
             Event::Mark(mark) if mark.ts_ns < self.complete_ns => {}
@@ -153,6 +156,7 @@ impl Engine {
             }
         }
         rest.sort_unstable();
+        self.gathering.extend(self.last.take());
         let mut partial: Vec<u64> = self.gathering.keys().copied().collect();
         partial.sort_unstable();
         for id in partial {
@@ -161,7 +165,6 @@ impl Engine {
                 self.weigh(at);
             }
         }
-        self.last = None;
         for (_, _, at) in rest {
             let whole = self.slots[at as usize]
                 .case
@@ -185,6 +188,7 @@ impl Engine {
         self.turns += 1;
         let slot = Slot {
             due: case.graced(),
+            seen: case.graced(),
             case: Some(case),
             turn: self.turns,
             place: None,
@@ -199,45 +203,44 @@ impl Engine {
                 self.slots.len() as u32 - 1
             }
         };
-        self.gathering.insert(id, at);
-        self.last = Some((id, at));
+        self.gathering.extend(self.last.replace((id, at)));
         self.arrived.push((self.turns, at));
     }
 
     /// A record of failure `id`.
     fn record(&mut self, id: u64, add: impl FnOnce(&mut Case)) {
-        // The records of a failure follow each other.
         let at = match self.last {
             Some((last, at)) if last == id => at,
-            _ => match self.gathering.get(&id) {
-                Some(at) => *at,
-                None => return,
-            },
+            _ => {
+                let Some(at) = self.gathering.remove(&id) else {
+                    return;
+                };
+                self.gathering.extend(self.last.replace((id, at)));
+                at
+            }
         };
         let Some(case) = &mut self.slots[at as usize].case else {
             return;
         };
         add(case);
         if case.whole() {
-            self.gathering.remove(&id);
             self.last = None;
             let due = self.weigh(at);
             let slot = &mut self.slots[at as usize];
             slot.due = due;
             self.queue.add((due, slot.turn, at));
-        } else {
-            self.last = Some((id, at));
         }
     }
 
     /// Keeps a holder, and puts it before the cases that it bears on.
-    fn keep(&mut self, holder: Holder) {
+    fn keep(&mut self, holder: Box<Holder>) {
         if !self.holders_seen.add(holder.id) {
             return;
         }
         let Some((inode, held)) = lock_of(holder, self.judge.run()) else {
             return;
         };
+        let inode = self.store.index.inode(inode);
         if let Some((level, cases)) = self.store.index.prepare(inode, &held) {
             for at in cases {
                 self.enter(at, 1 << level);
@@ -245,20 +248,19 @@ impl Engine {
         }
         let mut told = std::mem::take(&mut self.told);
         let index = &mut self.store.index;
-        index.add(inode, &held, |waiter| told.push(waiter.slot));
+        let cells = index.add(inode, &held, |waiter| told.push(waiter.slot));
         for at in told.drain(..) {
             let slot = &mut self.slots[at as usize];
             let Some(case) = &mut slot.case else {
                 continue;
             };
-            let seen = case.seen();
-            if case.take(&held) && slot.due > seen {
-                slot.due = seen;
-                self.queue.add((seen, slot.turn, at));
+            if case.take(&held) && slot.due > slot.seen {
+                slot.due = slot.seen;
+                self.queue.add((slot.due, slot.turn, at));
             }
         }
         self.told = told;
-        self.store.keep(inode, held);
+        self.store.keep(inode, cells, held);
     }
 
     /// A case has come in full, or as far as it will: enters it into the index. When to look at it.
@@ -275,8 +277,10 @@ impl Engine {
         let mut waits = case.lonely();
         self.ask(at);
         if let Some(inode) = self.asker(at) {
+            let inode = self.store.index.inode(inode);
             let (levels, place) = self.store.index.join(inode, at);
-            self.slots[at as usize].place = Some(place);
+            let slot = &mut self.slots[at as usize];
+            (slot.place, slot.seen) = (Some((inode, place)), seen);
             waits |= self.enter(at, levels);
         }
         // As long as nobody is known who held one of its folios, somebody may come who did.
@@ -310,10 +314,10 @@ impl Engine {
     /// Enters these folios on these levels of the index, and takes the locks that are there.
     /// Whether there was none for one of them.
     fn enter(&mut self, at: u32, levels: u16) -> bool {
-        let Some(case) = &mut self.slots[at as usize].case else {
+        let slot = &mut self.slots[at as usize];
+        let (Some(case), Some((inode, _))) = (&mut slot.case, slot.place) else {
             return false;
         };
-        let inode = case.inode();
         let mut places = std::mem::take(&mut case.records.places);
         let mut lacks = false;
         for number in 0..case.records.questions.len() {
@@ -358,9 +362,9 @@ impl Engine {
             let Some(id) = case.as_ref().map(|case| case.failure.id) else {
                 continue;
             };
-            if self.gathering.get(&id) == Some(at) {
+            let last = self.last.take_if(|last| *last == (id, *at));
+            if last.is_some() || self.gathering.get(&id) == Some(at) {
                 self.gathering.remove(&id);
-                self.last = None;
                 self.weigh(*at);
             }
         }
@@ -413,18 +417,18 @@ impl Engine {
         {
             verdict.withdrawn = Some(compact_str::format_compact!("failure {id} set wb_err"));
         }
-        if let Some(place) = place {
+        if let Some((inode, place)) = place {
             let index = &mut self.store.index;
-            let moved = index.leave(case.inode(), place, &case.records.places, at);
+            let moved = index.leave(inode, place, &case.records.places, at);
             if let Some(moved) = moved {
-                self.slots[moved as usize].place = Some(place);
+                self.slots[moved as usize].place = Some((inode, place));
             }
         }
         if self.spare.len() < SPARE {
             self.spare.push(case.records.emptied());
         }
         out.push(Judged {
-            failure: *case.failure,
+            failure: case.failure,
             verdict,
         });
     }
@@ -439,6 +443,7 @@ impl Engine {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.slots.iter().all(|slot| slot.case.is_none())
+            && self.last.is_none()
             && self.gathering.is_empty()
             && self.queue.is_empty()
             && self.store.index.is_empty()

@@ -1,5 +1,7 @@
 //! What is kept of a holder.
 
+use std::sync::Arc;
+
 use crate::event::{Holder, HolderKind, Text};
 
 use super::folio::Run;
@@ -36,14 +38,16 @@ pub struct Held {
 
 impl Held {
     /// The lock that `holder` tells of, if it can keep a folio from being released.
-    pub fn of(holder: Holder, run: Run) -> Option<Self> {
+    pub fn of(holder: Box<Holder>, run: Run) -> Option<Arc<Self>> {
         let (tried, given_up) = (holder.locked_ns?, holder.unlocked_ns?);
         let end = holder.pos.saturating_add(holder.len);
         let harmless = holder.kind == HolderKind::OrderedIo && !run.ordered_blocks;
         if harmless || given_up < tried || end == holder.pos {
             return None;
         }
-        Some(Self {
+        // Unboxed where it is put together: it is too large to be passed on.
+        let holder = *holder;
+        Some(Arc::new(Self {
             id: holder.id,
             kind: holder.kind,
             pos: holder.pos,
@@ -59,7 +63,7 @@ impl Held {
             created_ns: holder.created_ns,
             created_by: holder.created_by,
             function: holder.function,
-        })
+        }))
     }
 
     /// Whether it held one of the bytes from the first to before the second.

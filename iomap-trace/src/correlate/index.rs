@@ -17,6 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::case::InodeKey;
+use super::fetch::fetch;
 use super::held::Held;
 
 /// Size of the smallest cells, as a power of two.
@@ -56,9 +57,20 @@ pub struct Question {
     pub times: (u64, u64),
 }
 
-#[derive(Debug, Default)]
+/// Where an inode is in the index, as long as a lock or a case of it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At(u32);
+
+/// The cells of a lock: one, or two.
+#[derive(Clone, Copy, Debug)]
+pub struct Cells([u32; 2]);
+
+/// None.
+const NO_CELL: u32 = u32::MAX;
+
+#[derive(Debug)]
 struct Inode {
-    number: u32,
+    key: InodeKey,
     /// Bit `n`: some lock lies in a cell of level `n`.
     levels: u16,
     held: usize,
@@ -69,11 +81,19 @@ struct Inode {
 /// Inode, level, number within the file.
 type CellKey = (u32, u8, u64);
 
+/// A lock in a cell: when it was given up stands beside it, so that to search for a moment does
+/// not touch the locks themselves.
+#[derive(Debug)]
+struct Entry {
+    given_up: u64,
+    held: Arc<Held>,
+}
+
 #[derive(Debug, Default)]
 struct Cell {
     key: CellKey,
     /// In the order in which they were given up.
-    held: VecDeque<Arc<Held>>,
+    held: VecDeque<Entry>,
     /// How long after that one can have been in force.
     lag: u64,
     /// In the order of their last moments.
@@ -85,8 +105,10 @@ struct Cell {
 /// The index. Its memory is proportional to the locks and folios in it.
 #[derive(Debug, Default)]
 pub struct Index {
-    inodes: HashMap<InodeKey, Inode, RandomState>,
-    numbers: u32,
+    inodes: Vec<Inode>,
+    /// Places of inodes that have gone.
+    gone: Vec<u32>,
+    by_inode: HashMap<InodeKey, u32, RandomState>,
     cells: Vec<Cell>,
     /// Cells without an entry.
     free: Vec<u32>,
@@ -111,73 +133,105 @@ fn cells_of(level: u8, (first, end): (u64, u64)) -> std::ops::RangeInclusive<u64
 }
 
 impl Index {
+    /// Where an inode is; it is made room for. To be followed by [`Index::add`] or [`Index::join`].
+    pub fn inode(&mut self, key: InodeKey) -> At {
+        let (inodes, gone) = (&mut self.inodes, &mut self.gone);
+        At(*self.by_inode.entry(key).or_insert_with(|| {
+            let Some(at) = gone.pop() else {
+                inodes.push(Inode {
+                    key,
+                    levels: 0,
+                    held: 0,
+                    cases: Vec::new(),
+                });
+                return inodes.len() as u32 - 1;
+            };
+            let inode = &mut inodes[at as usize];
+            (inode.key, inode.levels) = (key, 0);
+            at
+        }))
+    }
+
     /// Makes room for `held`, and gives the cases of its inode that have to be entered on a new
     /// level with [`Index::enter`] before [`Index::add`].
-    pub fn prepare(&mut self, inode: InodeKey, held: &Held) -> Option<(u8, Vec<u32>)> {
+    pub fn prepare(&mut self, at: At, held: &Held) -> Option<(u8, Vec<u32>)> {
         let level = level_of(held.end - held.pos);
-        let inode = self.inode(inode);
+        let inode = &mut self.inodes[at.0 as usize];
         let new = inode.levels & 1 << level == 0;
         inode.levels |= 1 << level;
         (new && !inode.cases.is_empty()).then(|| (level, inode.cases.clone()))
     }
 
-    /// Enters a lock, and tells the folios that asked for it.
-    pub fn add(&mut self, key: InodeKey, held: &Arc<Held>, mut tell: impl FnMut(Waiter)) {
-        let inode = self.inode(key);
-        inode.held += 1;
-        let number = inode.number;
+    /// Enters a lock, and tells the folios that asked for it. Where it is now.
+    pub fn add(&mut self, at: At, held: &Arc<Held>, mut tell: impl FnMut(Waiter)) -> Cells {
+        self.inodes[at.0 as usize].held += 1;
         let level = level_of(held.end - held.pos);
-        for at in cells_of(level, (held.pos, held.end)) {
-            let at = self.cell((number, level, at));
+        let mut its = [NO_CELL; 2];
+        let over = held.over();
+        // No more than two: a cell of this level is as large as the lock.
+        for (its, number) in its.iter_mut().zip(cells_of(level, (held.pos, held.end))) {
+            let at = self.cell((at.0, level, number));
+            *its = at;
             let cell = &mut self.cells[at as usize];
-            cell.lag = cell.lag.max(held.over() - held.given_up);
+            cell.lag = cell.lag.max(over - held.given_up);
             let behind = cell.held.iter().rev();
             let behind = behind.take_while(|other| other.given_up > held.given_up);
             // Nearly in order: at the end, or a little before it.
             let to = cell.held.len() - behind.count();
-            cell.held.insert(to, Arc::clone(held));
+            let entry = Entry {
+                given_up: held.given_up,
+                held: Arc::clone(held),
+            };
+            cell.held.insert(to, entry);
             let first = cell.waiters.partition_point(|q| q.times.1 < held.tried);
-            let last = held.over().saturating_add(cell.span);
+            let last = over.saturating_add(cell.span);
             for question in cell.waiters.range(first..) {
                 if question.times.1 > last {
                     break;
                 }
-                if question.times.0 <= held.over() && held.meets(question.bytes) {
+                if question.times.0 <= over && held.meets(question.bytes) {
                     tell(question.waiter);
                 }
             }
         }
+        Cells(its)
+    }
+
+    /// These cells will be wanted soon.
+    pub fn fetch(&self, cells: Cells) {
+        for at in cells.0.into_iter().filter(|at| *at != NO_CELL) {
+            fetch(&raw const self.cells[at as usize]);
+        }
     }
 
     /// Forgets a lock.
-    pub fn forget(&mut self, key: InodeKey, held: &Arc<Held>) {
-        let Some(inode) = self.inodes.get_mut(&key) else {
-            return;
-        };
-        inode.held -= 1;
-        let number = inode.number;
-        if inode.held == 0 && inode.cases.is_empty() {
-            self.inodes.remove(&key);
-        }
-        let level = level_of(held.end - held.pos);
-        for at in cells_of(level, (held.pos, held.end)) {
-            let Some(&at) = self.by_key.get(&(number, level, at)) else {
-                continue;
-            };
+    pub fn forget(&mut self, at: At, cells: Cells, held: &Arc<Held>) {
+        for at in cells.0.into_iter().filter(|at| *at != NO_CELL) {
             let cell = &mut self.cells[at as usize];
             let first = cell.held.partition_point(|h| h.given_up < held.given_up);
             let mut here = cell.held.range(first..);
-            if let Some(further) = here.position(|h| Arc::ptr_eq(h, held)) {
+            if let Some(further) = here.position(|h| Arc::ptr_eq(&h.held, held)) {
                 cell.held.remove(first + further);
             }
             self.tidy(at);
+        }
+        self.inodes[at.0 as usize].held -= 1;
+        self.leave_inode(at);
+    }
+
+    /// Forgets an inode of which nothing is left.
+    fn leave_inode(&mut self, at: At) {
+        let inode = &mut self.inodes[at.0 as usize];
+        if inode.held == 0 && inode.cases.is_empty() && self.by_inode.remove(&inode.key).is_some() {
+            inode.cases.shrink_to(SPARE);
+            self.gone.push(at.0);
         }
     }
 
     /// A case begins to wait: its folios are to be entered on these levels. Also its place among
     /// those of the inode, which [`Index::leave`] wants.
-    pub fn join(&mut self, key: InodeKey, slot: u32) -> (u16, u32) {
-        let inode = self.inode(key);
+    pub fn join(&mut self, at: At, slot: u32) -> (u16, u32) {
+        let inode = &mut self.inodes[at.0 as usize];
         inode.cases.push(slot);
         // The lowest level is always used: most locks lie there.
         inode.levels |= 1;
@@ -185,7 +239,7 @@ impl Index {
     }
 
     /// A case no longer waits. Another one may have taken its place.
-    pub fn leave(&mut self, key: InodeKey, place: u32, places: &[Place], slot: u32) -> Option<u32> {
+    pub fn leave(&mut self, at: At, place: u32, places: &[Place], slot: u32) -> Option<u32> {
         for place in places {
             let cell = &mut self.cells[place.cell as usize];
             let waiter = Waiter {
@@ -199,12 +253,10 @@ impl Index {
             }
             self.tidy(place.cell);
         }
-        let inode = self.inodes.get_mut(&key)?;
+        let inode = &mut self.inodes[at.0 as usize];
         inode.cases.swap_remove(place as usize);
         let moved = inode.cases.get(place as usize).copied();
-        if inode.held == 0 && inode.cases.is_empty() {
-            self.inodes.remove(&key);
-        }
+        self.leave_inode(at);
         moved
     }
 
@@ -212,21 +264,20 @@ impl Index {
     /// large for all of it to be looked at.
     pub fn enter(
         &mut self,
-        key: InodeKey,
+        inode: At,
         level: u8,
         question: Question,
         places: &mut Vec<Place>,
         mut find: impl FnMut(&Arc<Held>),
     ) -> bool {
-        let number = self.inode(key).number;
         let cells = cells_of(level, question.bytes);
         let cut = cells.end() - cells.start() >= CELLS_OF_A_FOLIO;
         for at in cells.take(CELLS_OF_A_FOLIO as usize) {
-            let at = self.cell((number, level, at));
+            let at = self.cell((inode.0, level, at));
             let cell = &mut self.cells[at as usize];
             let since = question.times.0.saturating_sub(cell.lag);
             let first = cell.held.partition_point(|held| held.given_up < since);
-            for held in cell.held.range(first..) {
+            for Entry { held, .. } in cell.held.range(first..) {
                 let then = held.tried <= question.times.1 && question.times.0 <= held.over();
                 if then && held.meets(question.bytes) {
                     find(held);
@@ -256,8 +307,9 @@ impl Index {
         places.flat_map(move |place| {
             let held = &self.cells[place.cell as usize].held;
             let first = held.partition_point(|held| held.given_up <= after);
-            let them = held.range(first..).map(Arc::as_ref);
-            them.take_while(move |held| held.given_up < before)
+            let them = held.range(first..);
+            let them = them.take_while(move |entry| entry.given_up < before);
+            them.map(|entry| entry.held.as_ref())
         })
     }
 
@@ -273,11 +325,12 @@ impl Index {
         for place in places {
             let held = &self.cells[place.cell as usize].held;
             let end = held.partition_point(|held| held.given_up < before);
-            for held in held.range(..end).rev() {
+            for Entry { given_up, held } in held.range(..end).rev() {
                 let floor = best.map_or(since, |best| best.given_up);
-                if held.given_up < floor {
+                if *given_up < floor {
                     break;
                 }
+                let held = held.as_ref();
                 let better = best.is_none_or(|b| b.given_up < held.given_up || held.id < b.id);
                 if better && of(held) {
                     best = Some(held);
@@ -290,19 +343,10 @@ impl Index {
     /// Nothing is in it.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
-        self.inodes.is_empty() && self.by_key.is_empty() && self.free.len() == self.cells.len()
-    }
-
-    fn inode(&mut self, key: InodeKey) -> &mut Inode {
-        let numbers = &mut self.numbers;
-        self.inodes.entry(key).or_insert_with(|| {
-            // A number comes again after four billion inodes, when the first has long gone.
-            *numbers = numbers.wrapping_add(1);
-            Inode {
-                number: *numbers,
-                ..Inode::default()
-            }
-        })
+        self.by_inode.is_empty()
+            && self.gone.len() == self.inodes.len()
+            && self.by_key.is_empty()
+            && self.free.len() == self.cells.len()
     }
 
     fn cell(&mut self, key: CellKey) -> u32 {

@@ -8,6 +8,7 @@ mod calendar;
 mod case;
 mod engine;
 mod evidence;
+mod fetch;
 mod folio;
 mod held;
 mod hold;

@@ -6,9 +6,10 @@ use crate::event::Holder;
 
 use super::calendar::Calendar;
 use super::case::InodeKey;
+use super::fetch::fetch;
 use super::folio::Run;
 use super::held::Held;
-use super::index::Index;
+use super::index::{At, Cells, Index};
 
 /// How long an ended holder is kept for failures that had begun before.
 pub const KEEP_NS: u64 = 30_000_000_000;
@@ -16,37 +17,48 @@ pub const KEEP_NS: u64 = 30_000_000_000;
 /// thousands a second, and all but the longest writes need those of the last milliseconds.
 pub const KEEP_HOLDERS: usize = 1 << 16;
 
+/// What is forgotten so many locks later is fetched from memory meanwhile.
+const AHEAD: usize = 6;
+
 /// Locks by inode, range and time, and by when they are forgotten.
 #[derive(Debug, Default)]
 pub struct Store {
     pub index: Index,
-    calendar: Calendar<(InodeKey, Arc<Held>)>,
+    calendar: Calendar<Kept>,
     /// The last moment at which one that is forgotten can have been in force.
     pub forgotten_ns: Option<u64>,
 }
 
+/// A lock, and where it is in the index.
+type Kept = (At, Cells, Arc<Held>);
+
 /// The inode and the lock that a holder tells of, if it tells of one.
-pub fn lock_of(holder: Holder, run: Run) -> Option<(InodeKey, Arc<Held>)> {
+pub fn lock_of(holder: Box<Holder>, run: Run) -> Option<(InodeKey, Arc<Held>)> {
     let inode = (holder.dev, holder.root.unwrap_or(0), holder.ino);
-    Held::of(holder, run).map(|held| (inode, Arc::new(held)))
+    Held::of(holder, run).map(|held| (inode, held))
 }
 
 impl Store {
     /// A lock was put into the index.
-    pub fn keep(&mut self, inode: InodeKey, held: Arc<Held>) {
-        self.calendar.add(held.end_ns, (inode, held));
+    pub fn keep(&mut self, at: At, cells: Cells, held: Arc<Held>) {
+        self.calendar.add(held.end_ns, (at, cells, held));
         if self.calendar.len() > KEEP_HOLDERS
-            && let Some((inode, held)) = self.calendar.take_oldest()
+            && let Some(kept) = self.calendar.take_oldest()
         {
-            self.forget(inode, &held);
+            // Nobody has touched these for seconds: fetched now, they are near when it is their turn.
+            if let Some((_, cells, held)) = self.calendar.coming(AHEAD) {
+                fetch(Arc::as_ptr(held));
+                self.index.fetch(*cells);
+            }
+            self.forget(&kept);
         }
     }
 
     /// Forgets what is too old at this moment.
     pub fn age(&mut self, now_ns: u64) {
         let before = now_ns.saturating_sub(KEEP_NS);
-        while let Some((inode, held)) = self.calendar.take_before(before) {
-            self.forget(inode, &held);
+        while let Some(kept) = self.calendar.take_before(before) {
+            self.forget(&kept);
         }
     }
 
@@ -56,8 +68,8 @@ impl Store {
         self.calendar.len()
     }
 
-    fn forget(&mut self, inode: InodeKey, held: &Arc<Held>) {
+    fn forget(&mut self, (at, cells, held): &Kept) {
         self.forgotten_ns = self.forgotten_ns.max(Some(held.over()));
-        self.index.forget(inode, held);
+        self.index.forget(*at, *cells, held);
     }
 }

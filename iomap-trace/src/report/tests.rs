@@ -107,6 +107,7 @@ fn judged() -> Vec<Judged> {
         let id = all.len() as u64 + 1;
         let (mut failure, mut verdict) = (failure(id, phase), verdict(id, cause));
         change(&mut failure, &mut verdict);
+        let failure = Box::new(failure);
         all.push(Judged { failure, verdict });
     };
     add(Phase::Pre, Cause::Redirtied, &|f, v| {
@@ -363,7 +364,7 @@ fn what_was_open_at_the_end_is_said() {
 fn the_warning_budget_is_the_machine_s() {
     let posts: Vec<_> = (1..=8)
         .map(|id| Judged {
-            failure: failure(id, Phase::Post),
+            failure: Box::new(failure(id, Phase::Post)),
             verdict: verdict(id, Cause::Unknown),
         })
         .collect();
@@ -426,6 +427,7 @@ prop_compose! {
         verdict.outcome = outcome;
         verdict.reason = reason.map(Into::into);
         verdict.party = Some(Party { pid, ..party(&comm, &did, None, since_ns, held_ns) });
+        let failure = Box::new(failure);
         Judged { failure, verdict }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::properties::config;
 use crate::correlate::case::InodeKey;
 use crate::correlate::held::Held;
-use crate::correlate::index::{Index, Question, Waiter};
+use crate::correlate::index::{Cells, Index, Question, Waiter};
 use crate::event::{Dev, HolderKind};
 
 /// What happens to an index.
@@ -98,11 +98,14 @@ fn held(id: u64, lock: &Lock) -> Arc<Held> {
     })
 }
 
+/// Inode, lock, and where the index has it.
+type Kept = (u64, Arc<Held>, Cells);
+
 /// An index, and the same without one.
 #[derive(Default)]
 struct Both {
     index: Index,
-    locks: Vec<(u64, Arc<Held>)>,
+    locks: Vec<Kept>,
     folios: Vec<Folio>,
     slots: u32,
 }
@@ -123,8 +126,8 @@ impl Both {
         let mut found = BTreeSet::new();
         let folio = &mut self.folios[at];
         for level in (0..16).filter(|level| levels >> level & 1 == 1) {
-            let (inode, places) = (key(folio.ino), &mut folio.places);
             let index = &mut self.index;
+            let (inode, places) = (index.inode(key(folio.ino)), &mut folio.places);
             let cut = index.enter(inode, level, folio.question, places, |held| {
                 found.insert(held.id);
             });
@@ -137,7 +140,8 @@ impl Both {
         match step {
             Step::Add(ino, lock) => {
                 let held = held(number, &lock);
-                if let Some((level, slots)) = self.index.prepare(key(ino), &held) {
+                let inode = self.index.inode(key(ino));
+                if let Some((level, slots)) = self.index.prepare(inode, &held) {
                     for slot in slots {
                         let mut at = self.folios.iter();
                         let at = at.position(|f| f.question.waiter.slot == slot).unwrap();
@@ -145,22 +149,23 @@ impl Both {
                     }
                 }
                 let mut told = BTreeSet::new();
-                self.index.add(key(ino), &held, |waiter| {
+                let cells = self.index.add(inode, &held, |waiter| {
                     told.insert(waiter.slot);
                 });
                 let all = self.folios.iter().filter(|f| f.ino == ino);
                 let all = all.filter(|f| answers(&held, &f.question));
                 assert_eq!(told, all.map(|f| f.question.waiter.slot).collect());
-                self.locks.push((ino, held));
+                self.locks.push((ino, held, cells));
             }
             Step::Forget(one) if !self.locks.is_empty() => {
-                let (ino, held) = self.locks.remove(one.index(self.locks.len()));
-                self.index.forget(key(ino), &held);
+                let lock = self.locks.remove(one.index(self.locks.len()));
+                self.forget(&lock);
             }
             Step::Join(ino, bytes, times) => {
                 self.slots += 1;
                 let slot = self.slots;
-                let (levels, place) = self.index.join(key(ino), slot);
+                let inode = self.index.inode(key(ino));
+                let (levels, place) = self.index.join(inode, slot);
                 let question = Question {
                     waiter: Waiter { slot, folio: 0 },
                     bytes,
@@ -173,9 +178,9 @@ impl Both {
                     question,
                 });
                 let found = self.enter(self.folios.len() - 1, levels);
-                let all = self.locks.iter().filter(|(other, _)| *other == ino);
-                let all = all.filter(|(_, held)| answers(held, &question));
-                assert_eq!(found, all.map(|(_, held)| held.id).collect());
+                let all = self.locks.iter().filter(|(other, ..)| *other == ino);
+                let all = all.filter(|(_, held, _)| answers(held, &question));
+                assert_eq!(found, all.map(|(_, held, _)| held.id).collect());
             }
             Step::Leave(one) if !self.folios.is_empty() => {
                 self.leave(one.index(self.folios.len()));
@@ -185,32 +190,39 @@ impl Both {
                 let bytes = folio.question.bytes;
                 let odd = |held: &Held| held.meets(bytes) && held.id % 2 == 1;
                 let last = self.index.last_before(folio.places.iter(), (from, to), odd);
-                let all = self.locks.iter().filter(|(ino, held)| {
+                let all = self.locks.iter().filter(|(ino, held, _)| {
                     *ino == folio.ino && odd(held) && (from..to).contains(&held.given_up)
                 });
-                let all = all.max_by_key(|(_, held)| (held.given_up, std::cmp::Reverse(held.id)));
-                assert_eq!(last.map(|held| held.id), all.map(|(_, held)| held.id));
+                let all =
+                    all.max_by_key(|(_, held, _)| (held.given_up, std::cmp::Reverse(held.id)));
+                assert_eq!(last.map(|held| held.id), all.map(|(_, held, _)| held.id));
             }
             Step::Between(one, times) if !self.folios.is_empty() => {
                 let folio = &self.folios[one.index(self.folios.len())];
                 let meets = |held: &&Held| held.meets(folio.question.bytes);
                 let found = self.index.between(folio.places.iter(), times);
                 let found: BTreeSet<u64> = found.filter(meets).map(|held| held.id).collect();
-                let all = self.locks.iter().filter(|(ino, held)| {
+                let all = self.locks.iter().filter(|(ino, held, _)| {
                     let then = times.0 < held.given_up && held.given_up < times.1;
                     *ino == folio.ino && meets(&held.as_ref()) && then
                 });
-                assert_eq!(found, all.map(|(_, held)| held.id).collect());
+                assert_eq!(found, all.map(|(_, held, _)| held.id).collect());
             }
             _ => {}
         }
+    }
+
+    fn forget(&mut self, (ino, held, cells): &Kept) {
+        let inode = self.index.inode(key(*ino));
+        self.index.forget(inode, *cells, held);
     }
 
     fn leave(&mut self, at: usize) {
         let folio = self.folios.remove(at);
         let slot = folio.question.waiter.slot;
         let index = &mut self.index;
-        if let Some(moved) = index.leave(key(folio.ino), folio.place, &folio.places, slot) {
+        let inode = index.inode(key(folio.ino));
+        if let Some(moved) = index.leave(inode, folio.place, &folio.places, slot) {
             let mut folios = self.folios.iter_mut();
             let moved = folios.find(|f| f.question.waiter.slot == moved).unwrap();
             moved.place = folio.place;
@@ -230,8 +242,8 @@ proptest! {
         while !both.folios.is_empty() {
             both.leave(0);
         }
-        for (ino, held) in std::mem::take(&mut both.locks) {
-            both.index.forget(key(ino), &held);
+        for lock in std::mem::take(&mut both.locks) {
+            both.forget(&lock);
         }
         prop_assert!(both.index.is_empty(), "{:?}", both.index);
     }
