@@ -419,11 +419,12 @@ fn held<'a>(look: Look<'a>, number: usize, refusal: &Folio) -> Why<'a> {
         if dirtied_at(case, refusal).is_some_and(|t| begin <= t.ts_ns) {
             return Some("dirtied meanwhile: it may have been dirty when it was refused");
         }
-        let other = |other: &Held| other.meets(bytes) && excludes(other, held);
+        // It may have waited all the while, if another can have been met.
+        let other = |other: &Held| other.meets(bytes) && !other.same_lock(held);
         // Of very many it cannot be told.
         let mut others = look.index.between(look.places(number), (begin, until));
         let taken = others.by_ref().take(OTHERS).any(other) || others.next().is_some();
-        taken.then_some("another had its range meanwhile: this one can have waited for it")
+        taken.then_some("another held a part of it meanwhile: this one may have come later")
     };
     let bar = if whole {
         bar()
@@ -454,11 +455,6 @@ fn held<'a>(look: Look<'a>, number: usize, refusal: &Folio) -> Why<'a> {
     } else {
         why
     }
-}
-
-/// Whether one of two locks kept the other from being had until it was given up.
-fn excludes(one: &Held, other: &Held) -> bool {
-    one.meets((other.pos, other.end)) && !one.same_lock(other)
 }
 
 /// Since when a lost lock could have been in force instead of one that was tried for at `tried`:

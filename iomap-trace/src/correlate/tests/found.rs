@@ -162,9 +162,8 @@ impl Known<'_> {
                     && (ordered_blocks || other.kind != HolderKind::OrderedIo)
                     && one(other) != one(holder)
                     && pos < end
-                    && pos < folio.1.min(end_of(holder))
-                    && folio.0.max(u128::from(holder.pos)) < end
-                    && pos < end_of(holder)
+                    && pos < folio.1
+                    && folio.0 < end
                     && times.is_some_and(|(tried, up)| tried <= up && write.0 < up && up < until)
             });
             let certain = whole && !waited;
