@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// What the harness's dirtier stores to, from the start of the file.
 const DIRTIED: usize = 256 << 10;
-const WRITES: u64 = 200;
+const WRITES: u64 = 60;
 
 /// Writers of a range that another thread makes dirty all the time, and in turn of ranges of their
 /// own, of which the last write must be there.
