@@ -1,8 +1,11 @@
 //! `iomap-trace compare`, as it is called.
 
-use crate::harness::{Arg, Finished, Fs, Image, bin, run};
+use crate::harness::{Arg, Finished, Fs, Image, Tracer, bin, run};
 use serde_json::Value;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn compare(image: &Image, args: &[Arg<'_>]) -> Finished {
     let mnt = image.mnt();
@@ -124,4 +127,55 @@ fn what_is_no_schedule_is_one_line() {
         );
     }
     compare(&image, &[&"--block", &"100"]).expect(2);
+}
+
+/// Somebody else writes to the file: what is on disk then is nobody's, and the command must say so.
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_broken_invariant_is_an_error_with_a_schedule_to_replay() {
+    let image = Image::new(Fs::Ext4);
+    let kept = image.beside("failing.json");
+    let mnt = image.mnt();
+    let args: [Arg<'_>; 12] = [
+        &"compare",
+        &"--dir",
+        &mnt,
+        &"--no-trace",
+        &"--policies=kernel",
+        &"--ops=400",
+        &"--mmap-writers=0",
+        &"--buffered-readers=0",
+        &"--buffered-writers=1",
+        &"--direct-writers=1",
+        &"--save-failing",
+        &kept,
+    ];
+    let spoiled = Tracer::spawn(&args, &[]);
+    let file = mnt.join(format!("iomap-trace-compare-{}-kernel.dat", spoiled.pid()));
+    let ended = AtomicBool::new(false);
+    let finished = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                if let Ok(file) = OpenOptions::new().write(true).open(&file) {
+                    // It may be gone, or not yet as long.
+                    let _ = file.write_all_at(&[0; 4096], 65536);
+                }
+            }
+        });
+        let finished = spoiled.wait();
+        ended.store(true, Ordering::Relaxed);
+        finished
+    });
+    let finished = finished.expect(1);
+    let text = finished.text();
+    assert!(text.contains("INVARIANTS BROKEN"), "{text}");
+    assert!(text.contains("kernel: foreign ("), "{text}");
+    assert!(text.contains("nobody's write"), "{text}");
+    let replay = format!("--schedule {} --policies kernel", kept.display());
+    assert!(finished.stderr.contains(&replay), "{}", finished.stderr);
+    let smaller = std::fs::read_to_string(&kept).unwrap();
+    assert!(smaller.lines().count() < 700, "it was not made smaller");
+    // Left alone, it holds.
+    let again: [Arg<'_>; 4] = [&"--no-trace", &"--policies=kernel", &"--schedule", &kept];
+    assert_eq!(compare(&image, &again).status.code(), Some(0));
 }

@@ -1,7 +1,7 @@
 //! All columns of one schedule.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,9 @@ const SHRINK_RUNS: u32 = 120;
 /// A race is not lost each time: so often a candidate may be run before it counts as not failing.
 const CHANCES: u32 = 3;
 /// No run of a candidate takes longer.
-const SHRINK_TIME: Duration = Duration::from_secs(2);
+const SHRINK_TIME: Duration = Duration::from_secs(1);
+/// After this time what has been found is small enough.
+const SHRINK_ALL: Duration = Duration::from_secs(60);
 
 /// The columns of one schedule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,9 +157,11 @@ pub fn minimal(
         dir: place.dir.clone(),
         time: Some(place.time.unwrap_or(SHRINK_TIME).min(SHRINK_TIME)),
     };
+    let until = Instant::now() + SHRINK_ALL;
     let mut fails = |candidate: &Schedule| {
         (0..CHANCES).any(|_| {
             !stop.load(Ordering::Relaxed)
+                && Instant::now() < until
                 && under::alone(candidate, column, &place, stop)
                     .is_ok_and(|report| report.violations.iter().any(|v| v.broken == broken))
         })

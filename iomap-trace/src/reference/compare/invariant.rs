@@ -96,7 +96,10 @@ pub(super) fn concurrent(
     data: &Findings,
 ) -> Vec<Violation> {
     let warn = column == Column::Policy(Policy::Warn);
+    // The crudest first: it is what a smaller schedule is looked for.
     let mut broken = Vec::new();
+    broken.extend(Violation::of(Broken::Foreign, &data.foreign));
+    broken.extend(Violation::of(Broken::Torn, &data.torn));
     if schedule.whole_pages() && !warn {
         broken.extend(Violation::of(Broken::Lost, &data.lost));
         if !told(records) {
@@ -104,8 +107,6 @@ pub(super) fn concurrent(
             broken.extend(Violation::of(Broken::StaleRead, &data.stale_reads));
         }
     }
-    broken.extend(Violation::of(Broken::Torn, &data.torn));
-    broken.extend(Violation::of(Broken::Foreign, &data.foreign));
     if column != Column::Policy(Policy::Strict) {
         let busy = |record: &&Record| record.result == i64::from(EBUSY);
         let count = records.iter().filter(busy).count() as u64;

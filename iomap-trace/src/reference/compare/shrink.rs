@@ -41,12 +41,14 @@ pub fn shrink(
             piece /= 2;
         }
     }
-    least.threads.retain(|thread| !thread.ops.is_empty());
-    if least.threads.is_empty() {
-        schedule.clone()
-    } else {
-        least
+    // A thread is left where it fails whatever is done: a schedule has one at least.
+    let idle = |threads: &[Thread]| threads.iter().position(|thread| thread.ops.is_empty());
+    while least.threads.len() > 1
+        && let Some(at) = idle(&least.threads)
+    {
+        least.threads.remove(at);
     }
+    least
 }
 
 fn cut(thread: &mut Thread, from: usize, number: usize) {
@@ -74,6 +76,14 @@ mod tests {
         assert_eq!(least.threads.len(), 2);
         assert_eq!(least.ops().count(), 2);
         assert!(fails(&least));
+    }
+
+    #[test]
+    fn what_always_fails_is_one_idle_thread() {
+        let schedule = Mix::default().schedule(5).unwrap();
+        let least = shrink(&schedule, 10_000, &mut |_| true);
+        assert_eq!((least.threads.len(), least.ops().count()), (1, 0));
+        least.validate().unwrap();
     }
 
     #[test]
