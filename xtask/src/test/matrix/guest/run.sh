@@ -154,7 +154,7 @@ settled killed
 cat /proc/uptime >>/out/times
 
 # The kernel beside the reference, under a tracer of its own.
-$limited 200 iomap-trace compare --dir /mnt/btrfs $cow --seconds 1 --json \
+$limited 200 iomap-trace compare --dir /mnt/btrfs $cow --seconds 0.5 --json \
     >/out/compare.json 2>/out/compare.err
 echo $? >/out/compare.status
 cat /proc/uptime >>/out/times
