@@ -2,7 +2,7 @@
 //!
 //! A [`Schedule`] says what each thread does to a file. Each [`Column`] runs it on a file of its own:
 //! the kernel's own path, under the tracer where one can be attached, and the reference in user space
-//! by each policy. Every sector of a write carries its identity, so that [`verify`] can say from the
+//! by each policy. Every sector of a write carries its identity, so that [`verify()`] can say from the
 //! data alone what is stale, lost or torn, and whose write it was.
 
 mod ack;
