@@ -96,7 +96,7 @@ fn eio_of_a_buffered_write_is_found_by_its_flush() {
 
 #[test]
 #[ignore = "needs root and zram: cargo xtask test --only direct"]
-fn eio_of_the_flush_before_is_no_error_of_the_write() {
+fn eio_of_the_flush_before_is_told_as_that_step() {
     each(|fs, zram, sheet| {
         for policy in Policy::ALL {
             let file = sheet.open(policy);
