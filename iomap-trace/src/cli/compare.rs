@@ -140,6 +140,15 @@ pub struct Args {
         conflicts_with = "schedule"
     )]
     fsync_every: u64,
+    /// One in so many operations of a writer through the page cache or a mapping
+    /// is a pause
+    #[arg(long, value_name = "N", default_value_t = 32, conflicts_with = "schedule",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pause_every: u64,
+    /// The longest of these pauses, in microseconds
+    #[arg(long, value_name = "US", default_value_t = 500, conflicts_with = "schedule",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pause_us: u64,
     /// Force a plan of the tracer's probes
     #[arg(long, value_enum, default_value_t)]
     probes: Choice,
@@ -173,6 +182,8 @@ impl Args {
             block: self.block,
             blocks: self.blocks,
             fsync: self.fsync_every,
+            pause: self.pause_every,
+            pause_us: self.pause_us,
             serial: self.serial,
             cow: self.cow,
         };

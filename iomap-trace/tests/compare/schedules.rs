@@ -34,6 +34,8 @@ fn mix(seed: u64) -> Mix {
         block,
         blocks: rng.u64(1..=16),
         fsync: rng.u64(0..=30),
+        pause: rng.u64(2..=40),
+        pause_us: rng.u64(1..=1000),
         serial: seed.is_multiple_of(3),
         cow: seed.is_multiple_of(5),
     }

@@ -7,9 +7,9 @@ use crate::rng::Rng;
 
 /// A direct writer calls fsync so many times less often than the others.
 const DIRECT_FSYNC: u64 = 4;
-/// One in so many operations is a pause.
+/// One in so many operations is a pause, of threads that are not told how often.
 const PAUSE: u64 = 32;
-/// Longest pause in microseconds.
+/// The longest of these, in microseconds.
 const PAUSE_US: u64 = 500;
 /// Operations that follow each other in the file before another place is chosen: how files are
 /// written, and what makes neighbours dirty together.
@@ -34,6 +34,12 @@ pub struct Mix {
     /// One in so many operations of a writer is an fsync, of a direct writer one in four times as many;
     /// 0 for none.
     pub fsync: u64,
+    /// One in so many operations of a writer through the page cache or a mapping is a pause. The more
+    /// they pause, the seldomer a page is dirtied again while a direct write flushes it, and the
+    /// better the completion of ordered I/O is seen.
+    pub pause: u64,
+    /// The longest of these pauses, in microseconds.
+    pub pause_us: u64,
     /// One thread does everything.
     pub serial: bool,
     /// Leave copy-on-write and checksums on (btrfs only).
@@ -51,6 +57,8 @@ impl Default for Mix {
             block: 4096,
             blocks: 16,
             fsync: 200,
+            pause: PAUSE,
+            pause_us: PAUSE_US,
             serial: false,
             cow: false,
         }
@@ -96,6 +104,10 @@ impl Mix {
             Role::BufferedWriter | Role::MmapWriter => self.fsync,
             Role::BufferedReader | Role::DirectReader => 0,
         };
+        let (pause, pause_us) = match role {
+            Role::BufferedWriter | Role::MmapWriter => (self.pause, self.pause_us),
+            _ => (PAUSE, PAUSE_US),
+        };
         let total = (self.file_size / self.block.max(1)).max(1);
         let most = most.clamp(1, total);
         let (mut next, mut left) = (0, 0);
@@ -105,8 +117,8 @@ impl Mix {
                 ops.push(Op::Fsync { id: 0 });
                 continue;
             }
-            if rng.below(PAUSE) == 0 {
-                let us = 1 + rng.below(PAUSE_US);
+            if rng.below(pause) == 0 {
+                let us = 1 + rng.below(pause_us);
                 ops.push(Op::Pause { id: 0, us });
                 continue;
             }
