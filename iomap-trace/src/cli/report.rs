@@ -21,15 +21,22 @@ pub struct Args {
     /// What to write
     #[arg(long, value_enum, default_value_t = Kind::Table)]
     format: Kind,
+    /// Failure to show, by its number in the log [default: the clearest of each kind]
+    #[arg(long, value_name = "N")]
+    failure: Option<u64>,
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Kind {
     /// A row for each failure, and a summary
     Table,
+    /// The interleaving of a failure, as text for a mail
+    Timeline,
+    /// A bug report
+    Markdown,
     /// The log's records with the verdicts among them, and a summary, as NDJSON
     Json,
 }
@@ -39,7 +46,14 @@ enum Kind {
 /// # Errors
 /// When a log cannot be read, is none or is damaged; when the report cannot be written.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.failure.is_some() && args.format != Kind::Timeline {
+        bail!("--failure chooses what a timeline shows: add --format timeline");
+    }
     let format = match args.format {
+        Kind::Timeline => Format::Timeline {
+            failure: args.failure,
+        },
+        Kind::Markdown => Format::Markdown,
         Kind::Json => Format::Json,
         Kind::Table if args.output.is_some() => Format::Table {
             width: report::DEFAULT_WIDTH,

@@ -5,7 +5,9 @@ mod cell;
 mod compare;
 mod compare_words;
 mod detail;
+pub mod dossier;
 mod json;
+mod markdown;
 mod progress;
 mod replay;
 mod session;
@@ -19,6 +21,7 @@ mod timeline;
 
 pub use budget::WarningBudget;
 pub use compare::{compare_text, section};
+pub use markdown::markdown;
 pub use progress::Progress;
 pub use replay::{Watch, replay, replay_watched};
 pub use session::{Format, Session};
@@ -26,7 +29,7 @@ pub use summary::{Cost, Costs, Losses, StillOpen, Summary};
 pub use summary_text::{Live, footer, summary_text};
 pub use table::Table;
 pub use tally::{Counts, Entry, FileId, Pair, Tally};
-pub use timeline::{Row, Timeline, wrapped};
+pub use timeline::{Row, Timeline, nothing, one, timelines, wrapped};
 
 /// Columns of a report that goes elsewhere than to a terminal.
 pub const DEFAULT_WIDTH: usize = 80;

@@ -3,10 +3,13 @@
 use anyhow::Result;
 use std::io::Write;
 
+use super::dossier::Collector;
 use super::json;
+use super::markdown::markdown;
 use super::summary::Summary;
 use super::summary_text::summary_text;
 use super::table::Table;
+use super::timeline;
 use crate::correlate::{Engine, Judged};
 use crate::event::Event;
 
@@ -20,6 +23,13 @@ pub enum Format {
     },
     /// Every record, every verdict, and the summary, one JSON object a line.
     Json,
+    /// The interleaving of the clearest failure of each kind, as text for a mail.
+    Timeline {
+        /// Of the failures of this number instead.
+        failure: Option<u64>,
+    },
+    /// A bug report in Markdown.
+    Markdown,
     /// Nothing but the summary as text.
     Summary {
         /// Columns of a line.
@@ -35,6 +45,8 @@ pub struct Session {
     format: Format,
     table: Table,
     engine: Option<Engine>,
+    /// Gathers what the long formats say; the others need none.
+    collector: Option<Box<Collector>>,
     summary: Summary,
     /// Emptied after each event; kept for its memory.
     judged: Vec<Judged>,
@@ -45,12 +57,18 @@ impl Session {
     pub fn new(format: Format) -> Self {
         let width = match format {
             Format::Table { width } | Format::Summary { width } => width,
-            Format::Json => super::DEFAULT_WIDTH,
+            Format::Json | Format::Timeline { .. } | Format::Markdown => super::DEFAULT_WIDTH,
+        };
+        let collector = match format {
+            Format::Timeline { failure: Some(id) } => Some(Collector::of_failure(id)),
+            Format::Timeline { failure: None } | Format::Markdown => Some(Collector::new()),
+            Format::Table { .. } | Format::Json | Format::Summary { .. } => None,
         };
         Self {
             format,
             table: Table::new(width),
             engine: None,
+            collector: collector.map(Box::new),
             summary: Summary::default(),
             judged: Vec::new(),
         }
@@ -69,6 +87,9 @@ impl Session {
         }
         if self.format == Format::Json {
             json::line(out, &event)?;
+        }
+        if let Some(collector) = &mut self.collector {
+            collector.event(&event);
         }
         // What a log holds between the end of a run and the start of another belongs to none.
         if let Some(engine) = &mut self.engine {
@@ -111,6 +132,20 @@ impl Session {
                 }
                 out.write_all(summary_text(&self.summary, width).as_bytes())?;
             }
+            Format::Timeline { failure } => {
+                let dossier = self.collector.as_ref().map(|c| c.dossier(&self.summary));
+                let text = match dossier.filter(|dossier| !dossier.examples.is_empty()) {
+                    Some(dossier) => timeline::timelines(&dossier),
+                    None => timeline::nothing(&self.summary, failure),
+                };
+                out.write_all(text.as_bytes())?;
+            }
+            Format::Markdown => {
+                if let Some(collector) = &self.collector {
+                    let dossier = collector.dossier(&self.summary);
+                    out.write_all(markdown(&dossier).as_bytes())?;
+                }
+            }
             Format::Summary { width } => {
                 out.write_all(summary_text(&self.summary, width).as_bytes())?;
             }
@@ -126,10 +161,13 @@ impl Session {
     fn write_judged(&mut self, out: &mut dyn Write) -> Result<()> {
         for judged in self.judged.drain(..) {
             self.summary.judged(&judged);
+            if let Some(collector) = &mut self.collector {
+                collector.judged(&judged);
+            }
             match self.format {
                 Format::Table { .. } => self.table.row(&judged, out)?,
                 Format::Json => json::line(out, &judged.verdict)?,
-                Format::Summary { .. } => {}
+                Format::Timeline { .. } | Format::Markdown | Format::Summary { .. } => {}
             }
         }
         Ok(())

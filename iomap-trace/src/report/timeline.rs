@@ -2,8 +2,18 @@
 //!
 //! Nothing happens at the same time twice, so a text may run over the columns to its right.
 
+mod names;
+mod sentence;
+mod steps;
+mod text;
+
 use super::DEFAULT_WIDTH;
 use super::cell;
+
+pub(super) use sentence::sentence;
+pub(super) use steps::errno_text;
+pub(super) use text::{date, path};
+pub use text::{nothing, one, timelines};
 
 /// Columns of the time.
 const TIME: usize = 9;
@@ -33,10 +43,17 @@ pub struct Timeline {
 impl Timeline {
     /// As text of at most [`DEFAULT_WIDTH`] columns, times in microseconds since the first row.
     pub fn text(&self) -> String {
+        let first = self.rows.first().map_or(0, |row| row.ns);
+        self.text_since(first, DEFAULT_WIDTH)
+    }
+
+    /// As text of at most `width` columns, 60 at least, times in microseconds since `origin_ns`.
+    pub fn text_since(&self, origin_ns: u64, width: usize) -> String {
+        let width = width.max(60);
+        let room = width - TIME - 2;
         let named = self.parties.iter().filter(|name| !name.is_empty()).count();
-        let wide = (DEFAULT_WIDTH - TIME - 2) / named.max(1);
         // The last column keeps room for a function's name.
-        let wide = wide.min((DEFAULT_WIDTH - TIME - 2 - 30) / (named.max(2) - 1));
+        let wide = (room / named.max(1)).min((room - 30) / (named.max(2) - 1));
         let starts: Vec<usize> = self
             .parties
             .iter()
@@ -46,31 +63,52 @@ impl Timeline {
                 Some(start)
             })
             .collect();
-        let mut out = format!("{:>TIME$}", "us");
-        for (name, start) in self.parties.iter().zip(&starts) {
-            if !name.is_empty() {
-                pad(&mut out, *start);
-                out.push_str(&cell::fit_end(name, DEFAULT_WIDTH - start));
-            }
-        }
-        out.push('\n');
-        let first = self.rows.first().map_or(0, |row| row.ns);
+        let mut out = self.head(&starts, wide, width);
         for row in &self.rows {
-            self.row(row, first, &starts, &mut out);
+            self.row(row, origin_ns, &starts, width, &mut out);
         }
         out
     }
 
-    fn row(&self, row: &Row, first: u64, starts: &[usize], out: &mut String) {
+    /// The names of the columns; on two lines in turn where a column is too narrow for its name.
+    fn head(&self, starts: &[usize], wide: usize, width: usize) -> String {
+        let names: Vec<_> = self
+            .parties
+            .iter()
+            .zip(starts)
+            .filter(|(name, _)| !name.is_empty())
+            .collect();
+        let before_last = names.len().saturating_sub(1);
+        let narrow = names
+            .iter()
+            .take(before_last)
+            .any(|(name, _)| cell::width(name) >= wide);
+        let lines = if narrow { 2 } else { 1 };
+        let mut out = String::new();
+        for line in 0..lines {
+            let time = if line + 1 == lines { "us" } else { "" };
+            let mut head = format!("{time:>TIME$}");
+            for (_, (name, start)) in names.iter().enumerate().filter(|(n, _)| n % lines == line) {
+                pad(&mut head, **start);
+                let room = (width - **start).min((wide * lines).max(wide + 1));
+                let last = **start + wide * lines > width;
+                let room = if last { width - **start } else { room - 1 };
+                head.push_str(&cell::fit_end(name, room));
+            }
+            out.push_str(head.trim_end());
+            out.push('\n');
+        }
+        out
+    }
+
+    fn row(&self, row: &Row, origin: u64, starts: &[usize], width: usize, out: &mut String) {
         let start = starts.get(row.column).copied().unwrap_or(TIME + 2);
         let mark = if row.marked { "!! " } else { "" };
         let text = cell::clean(&format!("{mark}{}", row.text), false);
-        let text = cell::wrap(&text, DEFAULT_WIDTH - start);
-        let since = row.ns.saturating_sub(first);
+        let text = cell::wrap(&text, width - start);
         for (number, text) in text.lines().enumerate() {
             let mut line = if number == 0 {
-                let us = format!("{}.{}", since / 1_000, since / 100 % 10);
-                format!("{us:>TIME$}")
+                format!("{:>TIME$}", clock(row.ns, origin))
             } else {
                 " ".repeat(TIME)
             };
@@ -94,6 +132,23 @@ impl Timeline {
             out.push_str(&line);
             out.push('\n');
         }
+    }
+}
+
+/// Microseconds from `origin` to `ns`, negative before it, in at most [`TIME`] columns: where that
+/// is too narrow, seconds.
+fn clock(ns: u64, origin: u64) -> String {
+    let sign = if ns < origin { "-" } else { "" };
+    let since = ns.abs_diff(origin);
+    let us = format!("{sign}{}.{}", since / 1_000, since / 100 % 10);
+    if us.len() <= TIME {
+        return us;
+    }
+    let seconds = since / 1_000_000_000;
+    let exact = format!("{sign}{seconds}.{:03}s", since / 1_000_000 % 1_000);
+    match exact.len() <= TIME {
+        true => exact,
+        false => format!("{sign}{:.0e}s", seconds as f64),
     }
 }
 

@@ -1,0 +1,141 @@
+//! What is kept of the log for a moment: the records of failures that are not decided yet, and the
+//! last holders. Verdicts come later than both, and name holders by number.
+
+use foldhash::fast::RandomState;
+use serde::Serialize;
+use std::collections::{HashMap, VecDeque};
+
+use crate::event::{Failure, Holder, Outcome, Refusal, Touched};
+
+/// Failures without a verdict whose records are kept; of more, the oldest go.
+const FAILURES: usize = 1024;
+/// Records of each kind that are kept of a failure.
+const RECORDS: usize = 64;
+/// Holders that are kept.
+const HOLDERS: usize = 4096;
+/// Other holders that are shown beside those that a verdict names.
+const BESIDE: usize = 6;
+
+/// The records that follow a failure.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Records {
+    /// Folios that were still cached.
+    pub refusals: Vec<Refusal>,
+    /// Who dirtied them last.
+    pub dirtied: Vec<Touched>,
+    /// Who cached them last.
+    pub cached: Vec<Touched>,
+    /// What became of the write.
+    pub outcome: Option<Outcome>,
+    /// Records of the failure that were too many to be kept.
+    pub left_out: u64,
+}
+
+/// Records of the last moments, in bounded memory.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    open: HashMap<u64, Records, RandomState>,
+    /// The failures in the order in which they came, decided ones among them.
+    order: VecDeque<u64>,
+    holders: VecDeque<Box<Holder>>,
+}
+
+impl Recent {
+    /// A failure begins.
+    pub fn failure(&mut self, id: u64) {
+        while self.open.len() >= FAILURES {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            self.open.remove(&oldest);
+        }
+        if self.order.len() >= 4 * FAILURES {
+            let open = &self.open;
+            self.order.retain(|id| open.contains_key(id));
+        }
+        self.open.insert(id, Records::default());
+        self.order.push_back(id);
+    }
+
+    /// A folio that was still cached.
+    pub fn refusal(&mut self, refusal: &Refusal) {
+        self.add(refusal.failure, refusal, |records| &mut records.refusals);
+    }
+
+    /// Who dirtied one.
+    pub fn dirtied(&mut self, touched: &Touched) {
+        self.add(touched.failure, touched, |records| &mut records.dirtied);
+    }
+
+    /// Who cached one.
+    pub fn cached(&mut self, touched: &Touched) {
+        self.add(touched.failure, touched, |records| &mut records.cached);
+    }
+
+    /// What became of a write.
+    pub fn outcome(&mut self, outcome: &Outcome) {
+        if let Some(records) = self.open.get_mut(&outcome.failure) {
+            records.outcome.get_or_insert_with(|| outcome.clone());
+        }
+    }
+
+    fn add<T: Clone>(&mut self, id: u64, record: &T, to: impl Fn(&mut Records) -> &mut Vec<T>) {
+        let Some(records) = self.open.get_mut(&id) else {
+            return;
+        };
+        let list = to(records);
+        if list.len() < RECORDS {
+            list.push(record.clone());
+        } else {
+            records.left_out += 1;
+        }
+    }
+
+    /// A holder.
+    pub fn holder(&mut self, holder: &Holder) {
+        if self.holders.len() == HOLDERS {
+            self.holders.pop_front();
+        }
+        self.holders.push_back(Box::new(holder.clone()));
+    }
+
+    /// The records of a failure that is decided.
+    pub fn take(&mut self, id: u64) -> Option<Records> {
+        self.open.remove(&id)
+    }
+
+    /// The holders of these numbers, oldest lock first; fewer if some are gone.
+    pub fn named(&self, ids: &[u64]) -> Vec<Holder> {
+        let named = |holder: &&Box<Holder>| ids.contains(&holder.id);
+        sorted(self.holders.iter().filter(named))
+    }
+
+    /// Others that had a part of the failure's range between its begin and its end.
+    pub fn beside(&self, failure: &Failure, ids: &[u64]) -> Vec<Holder> {
+        let begin = failure.ts_ns.saturating_sub(failure.duration_ns);
+        let end = failure.pos.saturating_add(failure.len);
+        let met = |holder: &&Box<Holder>| {
+            let same = (holder.dev, holder.ino, holder.root.unwrap_or(0))
+                == (failure.dev, failure.ino, failure.root.unwrap_or(0));
+            let until = holder.unlocked_ns.unwrap_or(holder.end_ns);
+            same && !ids.contains(&holder.id)
+                && holder.pos < end
+                && failure.pos < holder.pos.saturating_add(holder.len)
+                && holder.start_ns <= failure.ts_ns
+                && begin <= until
+        };
+        let mut beside = sorted(self.holders.iter().filter(met));
+        // Those that come last are nearest to the failure.
+        let rest = beside.len().saturating_sub(BESIDE);
+        beside.drain(..rest);
+        beside
+    }
+}
+
+fn sorted<'a>(holders: impl Iterator<Item = &'a Box<Holder>>) -> Vec<Holder> {
+    let mut holders: Vec<Holder> = holders.map(|holder| (**holder).clone()).collect();
+    holders.sort_by_key(|holder| (holder.start_ns, holder.id));
+    // A log may say a thing twice.
+    holders.dedup_by_key(|holder| holder.id);
+    holders
+}
