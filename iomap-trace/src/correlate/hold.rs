@@ -18,11 +18,13 @@ use crate::event::HolderKind;
 
 use super::case::{Folio, UNLOCK_LINGERS_NS};
 use super::folio::{Look, Who, Why, cause_of, lock_window_begin, may_refuse};
-use super::held::Held;
+use super::held::{Held, UNLOCK_TAKES_NS};
 
 /// An unlock and the next lock can both be under way, each between its event and its effect, for at
 /// most this long: the time of the probes themselves.
 const BOTH_TAKE_NS: u64 = 10_000;
+/// Between the event of an attempt and the lock, as with an unlock: a task can be interrupted there.
+const LOCK_TAKES_NS: u64 = UNLOCK_TAKES_NS;
 /// Work on an ordered extent goes on for a while after its unlock, and is only told of when it ends.
 const SETTLES_NS: u64 = 20_000_000;
 /// At most this many locks that were not in force are looked at for what they exclude.
@@ -221,11 +223,12 @@ fn candidates<'a>(
         holds.extend(later.filter(|h| refused < h.tried).take(LATER));
     }
     let cut = holds.len() - first >= LATER;
-    // The front that ordered I/O gives back, which is on no record, can be under way as well.
-    let had_after = if look.run.ordered_blocks {
-        BOTH_TAKE_NS
-    } else {
-        0
+    // The front that ordered I/O gives back is on no record, and can be had as long as whoever tried
+    // for the lock has not got to it. Ordered extents do not meet each other.
+    let had_after = |held: &Held| match held.kind {
+        _ if !look.run.ordered_blocks => 0,
+        HolderKind::OrderedIo => BOTH_TAKE_NS,
+        HolderKind::ExtentLock => LOCK_TAKES_NS,
     };
     let candidates = holds[..first]
         .iter()
@@ -234,7 +237,7 @@ fn candidates<'a>(
         .map(|(held, from, _)| Candidate {
             held,
             contains: from <= entered && refused <= held.given_up,
-            settled: refused <= held.given_up && from.saturating_add(had_after) <= entered,
+            settled: refused <= held.given_up && from.saturating_add(had_after(held)) <= entered,
             covers: held.given_up.min(refused).saturating_sub(from.max(entered)),
         })
         .collect();

@@ -14,6 +14,7 @@ use crate::event::*;
 const UNLOCK_TAKES: u64 = 1_000_000;
 const UNLOCK_LINGERS: u64 = 50_000_000;
 const BOTH_TAKE: u64 = 10_000;
+const LOCK_TAKES: u64 = 1_000_000;
 pub(super) const SETTLES: u64 = 20_000_000;
 
 /// Locked at the last attempt, unlocked, and whose it is.
@@ -225,8 +226,14 @@ impl Known<'_> {
             });
         // It was tried for, and taken from whoever had it without a record.
         let blocks = self.start.facts.ordered_blocks_release != Some(false);
-        let had_at = entered - [0, BOTH_TAKE][usize::from(blocks)];
-        let had = *whole && possible(&(*tried, *unlocked, *holder), &holds, had_at);
+        let before = match holder.kind {
+            _ if !blocks => 0,
+            HolderKind::OrderedIo => BOTH_TAKE,
+            HolderKind::ExtentLock => LOCK_TAKES,
+        };
+        let had_at = entered.checked_sub(before);
+        let had =
+            *whole && had_at.is_some_and(|at| possible(&(*tried, *unlocked, *holder), &holds, at));
         let until = if one_lock && had {
             graced.min((*unlocked).max(failure.ts_ns).saturating_add(SETTLES))
         } else {
