@@ -2,6 +2,8 @@
 //!
 //! Nothing happens at the same time twice, so a text may run over the columns to its right.
 
+#[cfg(test)]
+mod hostile;
 mod names;
 mod sentence;
 mod steps;
@@ -10,9 +12,8 @@ mod text;
 use super::DEFAULT_WIDTH;
 use super::cell;
 
-pub(super) use sentence::sentence;
-pub(super) use steps::errno_text;
-pub(super) use text::{date, path};
+pub(super) use steps::{errno_text, range};
+pub(super) use text::date;
 pub use text::{nothing, one, timelines};
 
 /// Columns of the time.

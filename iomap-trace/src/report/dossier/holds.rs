@@ -39,6 +39,17 @@ pub struct Hold {
     pub others: bool,
     /// From lock to unlock.
     pub held: Percentiles,
+    /// The same as a histogram: from 1 us on each class is twice as wide as the one before.
+    pub classes: Vec<Class>,
+}
+
+/// A class of a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Class {
+    /// No time in it is longer.
+    pub up_to_ns: u64,
+    /// How many.
+    pub count: u64,
 }
 
 /// Times, in constant memory.
@@ -65,6 +76,18 @@ impl Times {
         if let Some(histogram) = &mut self.histogram {
             histogram.saturating_record(ns);
         }
+    }
+
+    /// The histogram, without classes at its ends that hold nothing.
+    fn classes(&self) -> Vec<Class> {
+        let Some(histogram) = &self.histogram else {
+            return Vec::new();
+        };
+        let classes = histogram.iter_log(1_000, 2.0).map(|step| Class {
+            up_to_ns: step.value_iterated_to(),
+            count: step.count_since_last_iteration(),
+        });
+        classes.skip_while(|class| class.count == 0).collect()
     }
 
     /// The distribution, unless there was nothing.
@@ -123,6 +146,7 @@ impl Holds {
                     function,
                     others,
                     held: times.percentiles()?,
+                    classes: times.classes(),
                 })
             })
             .collect();
@@ -142,6 +166,9 @@ mod tests {
         for ns in 1..=1000 {
             times.add(ns * 1000);
         }
+        let classes = times.classes();
+        assert_eq!(classes.iter().map(|class| class.count).sum::<u64>(), 1000);
+        assert!(classes.iter().any(|class| class.count > 400), "{classes:?}");
         times.add(u64::MAX);
         let said = times.percentiles().unwrap();
         assert_eq!((said.count, said.max_ns), (1001, u64::MAX));

@@ -25,12 +25,14 @@ pub struct Kind {
     pub outcomes: BTreeMap<OutcomeKind, u64>,
     /// How the other party came to the page cache, where it did.
     pub how: BTreeMap<How, u64>,
+    /// What `invalidate_inode_pages2_range()` returned, where that was seen; sixteen at most.
+    pub errnos: BTreeMap<i32, u64>,
     /// Types of the filesystems, sixteen at most.
     pub filesystems: BTreeMap<Text, u64>,
 }
 
-/// Filesystem types that are told apart: there are no more in use, but a log can say anything.
-const FILESYSTEMS: usize = 16;
+/// Values that are told apart: there are no more in use, but a log can say anything.
+const VALUES: usize = 16;
 
 /// The sums by kind.
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ impl Kinds {
             self_inflicted: 0,
             outcomes: BTreeMap::new(),
             how: BTreeMap::new(),
+            errnos: BTreeMap::new(),
             filesystems: BTreeMap::new(),
         });
         kind.failures += 1;
@@ -59,11 +62,10 @@ impl Kinds {
         if let Some(how) = verdict.party.as_ref().and_then(|party| party.how) {
             *kind.how.entry(how).or_default() += 1;
         }
-        if let Some(count) = kind.filesystems.get_mut(&failure.fs) {
-            *count += 1;
-        } else if kind.filesystems.len() < FILESYSTEMS {
-            kind.filesystems.insert(failure.fs.clone(), 1);
+        if let Some(errno) = failure.errno {
+            count(&mut kind.errnos, &errno);
         }
+        count(&mut kind.filesystems, &failure.fs);
     }
 
     /// The stale ones first, then the most frequent.
@@ -77,5 +79,13 @@ impl Kinds {
             )
         });
         kinds
+    }
+}
+
+fn count<K: Ord + Clone>(counts: &mut BTreeMap<K, u64>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count += 1;
+    } else if counts.len() < VALUES {
+        counts.insert(key.clone(), 1);
     }
 }

@@ -24,7 +24,7 @@ pub use advice::{Advice, advice};
 pub use collector::Collector;
 pub use example::{Example, Origin};
 pub use fixes::{Fix, Fixed, fixes};
-pub use holds::{Hold, Percentiles};
+pub use holds::{Class, Hold, Percentiles};
 pub use kinds::Kind;
 pub use recent::Records;
 pub use runs::{Run, Runs};

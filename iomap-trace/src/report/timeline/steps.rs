@@ -99,9 +99,10 @@ impl Steps<'_> {
             let how = group[0].how;
             self.mapped |= how == How::Mmap;
             let text = format!(
-                "{}: {} dirty{}",
+                "{} {} by {}{}",
                 self.names.dirty,
                 self.folios(&group),
+                cell::task(&group[0].comm, group[0].pid, 24),
                 through(how)
             );
             self.row(last(&group), Party::Dirtier, text);
@@ -117,7 +118,8 @@ impl Steps<'_> {
                 _ => Party::Dirtier,
             };
             let text = format!(
-                "adds {} to the page cache{}",
+                "{} caches {}{}",
+                cell::task(&group[0].comm, group[0].pid, 24),
                 self.folios(&group),
                 through(group[0].how)
             );
@@ -154,23 +156,7 @@ impl Steps<'_> {
         };
         let task = cell::task(&holder.comm, holder.pid, 24);
         if ordered {
-            if let Some(created) = holder.created_ns {
-                let by = match holder.created_by {
-                    Some(tid) if tid == failure.tid && created >= self.example.begin_ns() => {
-                        " by the write's own flush".to_owned()
-                    }
-                    Some(tid) => format!(" by thread {tid}"),
-                    None => String::new(),
-                };
-                let text = format!("btrfs_ordered_extent_add: {range}{by}");
-                self.row(created, Party::Writeback, text);
-            }
-            let done = holder.ordered_flags.iter().any(|flag| flag == "io-done");
-            let flag = if done { ", I/O done" } else { "" };
-            let text = format!("of {range} has ended by now{flag}");
-            self.row(holder.start_ns, Party::Writeback, text);
-            let text = format!("{} {range}, in {task}", self.names.finish);
-            self.row(holder.start_ns, Party::Ordered, text);
+            self.ordered(holder, &range, &task);
         }
         let who = match (&holder.function, party) {
             (_, Party::Ordered) => self.names.lock.to_owned(),
@@ -199,6 +185,36 @@ impl Steps<'_> {
         }
     }
 
+    /// An ordered extent is made, its I/O ends, its completion begins.
+    fn ordered(&mut self, holder: &Holder, range: &str, task: &str) {
+        let failure = &self.example.failure;
+        let flagged = |name: &str| holder.ordered_flags.iter().any(|flag| flag == name);
+        let direct = flagged("direct");
+        let party = match direct {
+            true => Party::Ordered,
+            false => Party::Writeback,
+        };
+        if let Some(created) = holder.created_ns {
+            let own = holder.created_by == Some(failure.tid) && created >= self.example.begin_ns();
+            let by = match holder.created_by {
+                _ if own && direct => " by the direct write itself".to_owned(),
+                _ if own => " by the write's own flush".to_owned(),
+                Some(tid) => format!(" by thread {tid}"),
+                None => String::new(),
+            };
+            let text = format!("btrfs_ordered_extent_add: {range}{by}");
+            self.row(created, party, text);
+        }
+        let done = match (flagged("io-done"), direct) {
+            (true, false) => format!("ended by now: {range} (io-done)"),
+            (true, true) => format!("direct I/O ended by now: {range}"),
+            (false, _) => format!("{range} is not flagged io-done"),
+        };
+        self.row(holder.start_ns, party, done);
+        let text = format!("{} {range}, in {task}", self.names.finish);
+        self.row(holder.start_ns, Party::Ordered, text);
+    }
+
     fn refusals(&mut self) {
         let refusals = &self.example.records.refusals;
         let mut order: Vec<&Refusal> = refusals.iter().collect();
@@ -210,12 +226,11 @@ impl Steps<'_> {
             REFUSALS
         };
         for (number, refusal) in order.iter().take(shown).enumerate() {
-            if let Some(entered) = refusal.entered_ns {
-                let call = match (number, self.example.failure.phase) {
-                    (0, _) => "invalidate_inode_pages2_range() meets".to_owned(),
-                    _ => "next:".to_owned(),
-                };
-                let text = format!("{call} folio {}", self.folio(refusal));
+            if number == 0
+                && let Some(entered) = refusal.entered_ns
+            {
+                let folio = self.folio(refusal);
+                let text = format!("invalidate_inode_pages2_range() meets folio {folio}");
                 self.row(entered, Party::Writer, text);
             }
             self.refusal(refusal);
@@ -273,27 +288,33 @@ impl Steps<'_> {
             Some(tid) => format!(" in thread {tid}"),
             None => String::new(),
         };
-        let text = match failure.phase {
-            Phase::Pre => format!("{invalidate}, {} = {}", names.write, names.fallback),
-            Phase::Map => format!("{} finds a folio in the range again: -ENOTBLK", names.map),
-            Phase::Post => format!(
-                "{}{completed}: {invalidate}, wb_err := -EIO",
-                names.complete
+        let complete = format!("{}{completed}", names.complete);
+        let (marked, text) = match failure.phase {
+            Phase::Pre => (self.example.records.refusals.is_empty(), invalidate),
+            Phase::Map => (
+                true,
+                format!("{} finds a folio in the range again", names.map),
             ),
+            Phase::Post => (true, format!("{complete}: {invalidate}")),
+        };
+        let call = match failure.phase {
+            Phase::Pre => format!("{} = {}: ", names.write, names.fallback),
+            Phase::Map => "-ENOTBLK: ".to_owned(),
+            Phase::Post => "wb_err := -EIO; ".to_owned(),
+        };
+        let so = match self.example.verdict.outcome {
+            OutcomeKind::BufferedFallback => "goes buffered, through the page cache",
+            OutcomeKind::StaleCache => "on disk, but the page cache may be stale",
+            OutcomeKind::Error => "returns an error",
+            OutcomeKind::Unknown => "what becomes of it was not seen",
         };
         self.rows.push(Row {
             ns: failure.ts_ns,
             column: Party::Writer as usize,
             text,
-            marked: failure.phase != Phase::Pre || self.example.records.refusals.is_empty(),
+            marked,
         });
-        let text = match self.example.verdict.outcome {
-            OutcomeKind::BufferedFallback => "goes buffered, through the page cache",
-            OutcomeKind::StaleCache => "is on disk; the page cache may be stale",
-            OutcomeKind::Error => "returns an error",
-            OutcomeKind::Unknown => return,
-        };
-        self.row(failure.ts_ns, Party::Writer, format!("the write {text}"));
+        self.row(failure.ts_ns, Party::Writer, format!("{call}{so}"));
     }
 }
 
@@ -337,8 +358,12 @@ fn through(how: How) -> &'static str {
     }
 }
 
-/// `448K+64K`: whole units only, so that offsets stay exact.
-pub(super) fn range(pos: u64, len: u64) -> String {
+/// `448K+64K`: whole units only, so that offsets stay exact. A lock up to the last possible byte is
+/// one to the end of the file.
+pub(in crate::report) fn range(pos: u64, len: u64) -> String {
+    if pos.saturating_add(len) > i64::MAX as u64 {
+        return format!("{} to EOF", exact(pos));
+    }
     format!("{}+{}", exact(pos), exact(len))
 }
 

@@ -7,10 +7,10 @@ use super::super::cell;
 use super::super::dossier::{Dossier, Example};
 use super::super::summary::Summary;
 use super::sentence::sentence;
+use super::steps::range;
 use super::steps::timeline;
 use crate::correlate::Judged;
 use crate::event::{Clock, Failure, OutcomeKind, Phase};
-use crate::report::timeline::steps::range;
 
 /// Lines of this width survive a few rounds of quoting.
 const WIDTH: usize = DEFAULT_WIDTH - 1;
@@ -118,6 +118,9 @@ fn notes(example: &Example) -> Vec<String> {
         );
     }
     let ret = records.outcome.as_ref().and_then(|outcome| outcome.ret);
+    // A write that came to its second invalidation has written something: 0 says that its result was
+    // not recorded.
+    let ret = ret.filter(|ret| *ret != 0 || failure.phase != Phase::Post);
     match (example.verdict.outcome, ret) {
         (_, Some(ret)) => notes.push(format!("The direct part of the write returned {ret}.")),
         (OutcomeKind::Unknown, None) => {
@@ -145,7 +148,7 @@ fn notes(example: &Example) -> Vec<String> {
 }
 
 /// The file's path, or that it is not known.
-pub(in crate::report) fn path(failure: &Failure) -> String {
+fn path(failure: &Failure) -> String {
     let escaped = failure.flags.iter().any(|flag| flag == "path-escaped");
     match &failure.path {
         Some(path) => cell::clean(path, !escaped),
