@@ -63,6 +63,8 @@ struct Candidate<'a> {
     contains: bool,
     /// So, and nobody who leaves no record of it had a part shortly before.
     settled: bool,
+    /// It may have been in force when the refusal began.
+    began: bool,
     /// For how much of the refusal it is on record.
     covers: u64,
 }
@@ -105,7 +107,7 @@ pub fn refused_by_lock<'a>(
     } else {
         case.graced()
     };
-    let unsure = doubt(look, number, refusal, best, alone);
+    let unsure = doubt(look, number, refusal, entered, best, alone);
     let doubt = unsure.unwrap_or("the run ended before every holder of its range could be known");
     let why = Why {
         until,
@@ -126,6 +128,7 @@ fn doubt(
     look: Look,
     number: usize,
     refusal: &Folio,
+    entered: u64,
     best: &Candidate,
     alone: bool,
 ) -> Option<&'static str> {
@@ -140,6 +143,9 @@ fn doubt(
     }
     if look.case.maker_unsure(best.held) {
         return Some("the begin of the write was not seen: it may have forced this write-back");
+    }
+    if !best.began && lingering(look, number, refusal, entered).is_some() {
+        return Some("another's unlock had begun shortly before, and may not have ended");
     }
     (!best.settled && waited(look, number, refusal))
         .then_some("ordered I/O waited for its range, and may have held a part of it for a moment")
@@ -237,6 +243,7 @@ fn candidates<'a>(
         .map(|(held, from, _)| Candidate {
             held,
             contains: from <= entered && refused <= held.given_up,
+            began: from <= entered,
             settled: refused <= held.given_up && from.saturating_add(had_after(held)) <= entered,
             covers: held.given_up.min(refused).saturating_sub(from.max(entered)),
         })

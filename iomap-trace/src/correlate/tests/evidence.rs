@@ -410,24 +410,24 @@ fn a_verdict_waits_until_no_holder_can_change_it() {
     });
     let mark = |ts_ns| Event::Mark(Mark { ts_ns });
     let mut failed = failed(Phase::Pre, "btrfs");
-    (failed.ts_ns, failed.refusals) = (52_000, 1);
+    (failed.ts_ns, failed.refusals) = (2_052_000, 1);
     let Event::Refusal(mut folio) = refused(&["uptodate"]) else {
         unreachable!()
     };
-    (folio.entered_ns, folio.ts_ns) = (Some(51_500), 51_600);
+    (folio.entered_ns, folio.ts_ns) = (Some(2_051_500), 2_051_600);
     let folio = Event::Refusal(folio);
     let case = [Event::Failure(Box::new(failed)), folio, outcome];
-    let around = Event::Holder(Box::new(lock(1, 31, 1400, 53_000)));
-    let marks = [mark(20_052_999), mark(20_053_000)];
+    let around = Event::Holder(Box::new(lock(1, 31, 1400, 2_053_000)));
+    let marks = [mark(22_052_999), mark(22_053_000)];
     let events = [&case[..], std::slice::from_ref(&around), &marks].concat();
     assert_eq!(after(&events), [0, 0, 0, 0, 0, 1], "twenty milliseconds");
     let events = [&[around][..], &case, &marks].concat();
     assert_eq!(after(&events), [0, 0, 0, 0, 0, 1], "whichever came first");
-    let just = Event::Holder(Box::new(lock(1, 31, 45_000, 53_000)));
+    let just = Event::Holder(Box::new(lock(1, 31, 2_045_000, 2_053_000)));
     let events = [&[just][..], &case, &marks].concat();
     assert_eq!(after(&events), [0; 6], "ordered I/O may have had it before");
-    let part = Event::Holder(Box::new(lock(1, 31, 1400, 51_550)));
-    let marks = [mark(2_000_051_999), mark(2_000_052_000)];
+    let part = Event::Holder(Box::new(lock(1, 31, 1400, 2_051_550)));
+    let marks = [mark(2_002_051_999), mark(2_002_052_000)];
     let events = [&case[..], &[part], &marks].concat();
     assert_eq!(after(&events), [0, 0, 0, 0, 0, 1], "two seconds");
     assert_eq!(after(&[&case[..], &marks].concat()), [0, 0, 0, 0, 1]);

@@ -201,12 +201,13 @@ impl Known<'_> {
         let best = candidates
             .iter()
             .max_by_key(|(whole, covers, recorded, id, _)| (*whole, *covers, *recorded, *id));
+        // Whose unlock may still be under way.
+        let last = holds
+            .iter()
+            .filter(|(_, unlocked, _)| *unlocked < entered)
+            .filter(|(_, unlocked, _)| entered - unlocked <= UNLOCK_LINGERS)
+            .max_by_key(|(_, unlocked, holder)| (*unlocked, Reverse(holder.id)));
         let Some((whole, _, _, _, (tried, unlocked, holder))) = best else {
-            let last = holds
-                .iter()
-                .filter(|(_, unlocked, _)| *unlocked < entered)
-                .filter(|(_, unlocked, _)| entered - unlocked <= UNLOCK_LINGERS)
-                .max_by_key(|(_, unlocked, holder)| (*unlocked, Reverse(holder.id)));
             let mut found = claim(Cause::Unknown, Confidence::None, None);
             found.window = Some((entered - UNLOCK_LINGERS, graced));
             if let Some((tried, _, holder)) = last {
@@ -234,6 +235,7 @@ impl Known<'_> {
         let had_at = entered.checked_sub(before);
         let had =
             *whole && had_at.is_some_and(|at| possible(&(*tried, *unlocked, *holder), &holds, at));
+        let began = possible(&(*tried, *unlocked, *holder), &holds, entered);
         let until = if one_lock && had {
             graced.min((*unlocked).max(failure.ts_ns).saturating_add(SETTLES))
         } else {
@@ -246,6 +248,7 @@ impl Known<'_> {
             && !mine
             && holder.unlocked_by.is_none()
             && until <= self.complete_ns
+            && (began || last.is_none())
             && (had || !self.ordered_waited(failure, folio, refused));
         let (cause, own) = self.named(failure, holder);
         let confidence = [Confidence::Window, Confidence::Exact][usize::from(sure)];
