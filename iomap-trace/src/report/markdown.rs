@@ -7,6 +7,8 @@ mod changes;
 mod environment;
 mod evidence;
 mod finding;
+#[cfg(test)]
+mod hostile;
 mod limits;
 mod text;
 mod totals;

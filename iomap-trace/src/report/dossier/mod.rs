@@ -13,6 +13,8 @@ mod holds;
 mod kinds;
 mod recent;
 mod runs;
+#[cfg(test)]
+mod tests;
 mod unseen;
 mod version;
 

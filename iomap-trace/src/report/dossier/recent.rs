@@ -37,7 +37,7 @@ pub(super) struct Recent {
     open: HashMap<u64, Records, RandomState>,
     /// The failures in the order in which they came, decided ones among them.
     order: VecDeque<u64>,
-    holders: VecDeque<Box<Holder>>,
+    holders: VecDeque<Holder>,
 }
 
 impl Recent {
@@ -96,7 +96,7 @@ impl Recent {
         if self.holders.len() == HOLDERS {
             self.holders.pop_front();
         }
-        self.holders.push_back(Box::new(holder.clone()));
+        self.holders.push_back(holder.clone());
     }
 
     /// The records of a failure that is decided.
@@ -106,15 +106,21 @@ impl Recent {
 
     /// The holders of these numbers, oldest lock first; fewer if some are gone.
     pub fn named(&self, ids: &[u64]) -> Vec<Holder> {
-        let named = |holder: &&Box<Holder>| ids.contains(&holder.id);
+        let named = |holder: &&Holder| ids.contains(&holder.id);
         sorted(self.holders.iter().filter(named))
+    }
+
+    /// Failures, places in their order, and holders that are kept.
+    #[cfg(test)]
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.open.len(), self.order.len(), self.holders.len())
     }
 
     /// Others that had a part of the failure's range between its begin and its end.
     pub fn beside(&self, failure: &Failure, ids: &[u64]) -> Vec<Holder> {
         let begin = failure.ts_ns.saturating_sub(failure.duration_ns);
         let end = failure.pos.saturating_add(failure.len);
-        let met = |holder: &&Box<Holder>| {
+        let met = |holder: &&Holder| {
             let same = (holder.dev, holder.ino, holder.root.unwrap_or(0))
                 == (failure.dev, failure.ino, failure.root.unwrap_or(0));
             let until = holder.unlocked_ns.unwrap_or(holder.end_ns);
@@ -132,8 +138,8 @@ impl Recent {
     }
 }
 
-fn sorted<'a>(holders: impl Iterator<Item = &'a Box<Holder>>) -> Vec<Holder> {
-    let mut holders: Vec<Holder> = holders.map(|holder| (**holder).clone()).collect();
+fn sorted<'a>(holders: impl Iterator<Item = &'a Holder>) -> Vec<Holder> {
+    let mut holders: Vec<Holder> = holders.cloned().collect();
     holders.sort_by_key(|holder| (holder.start_ns, holder.id));
     // A log may say a thing twice.
     holders.dedup_by_key(|holder| holder.id);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{block, code, heading, task};
-use crate::event::{Holder, HolderKind, Phase};
+use crate::event::{Holder, HolderKind, Phase, Text};
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Example};
 use crate::report::timeline::{errno_text, one, range};
@@ -106,10 +106,10 @@ fn facts(out: &mut String, example: &Example) {
         let mut flags: Vec<&str> = refusal
             .folio_flags
             .iter()
-            .map(|flag| flag.as_str())
+            .map(Text::as_str)
             .collect();
         if let Some(buffers) = &refusal.buffers {
-            flags.extend(buffers.state.iter().map(|state| state.as_str()));
+            flags.extend(buffers.state.iter().map(Text::as_str));
         }
         format!("{} {}", refusal.index, code(&flags.join(" "), true))
     });
@@ -144,7 +144,7 @@ fn holder(out: &mut String, holder: &Holder, example: &Example) {
     let flags: Vec<&str> = holder
         .ordered_flags
         .iter()
-        .map(|flag| flag.as_str())
+        .map(Text::as_str)
         .collect();
     let what = match (holder.kind, &holder.function) {
         (HolderKind::OrderedIo, _) if flags.contains(&"io-done") => {

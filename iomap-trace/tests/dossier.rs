@@ -1,0 +1,228 @@
+//! The long reports of recorded logs: timelines for a mail, and the bug report.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+use clap::Parser;
+use iomap_trace::cli::report;
+use iomap_trace::report::{Format, replay};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const CLEAREST: Format = Format::Timeline { failure: None };
+
+/// Logs of five kernels, with most causes between them, all three plans and four filesystems' ways.
+const SHOWN: [&str; 6] = [
+    "5.10-btrfs-buffered-fexit",
+    "6.1-btrfs-lockers-tracepoint",
+    "6.1-xfs-mmap-fexit",
+    "6.12-ext4-aio-fexit",
+    "7.2-btrfs-lockers-fexit",
+    "7.3-btrfs-mmap-fexit",
+];
+
+fn fixture(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    directory.join(format!("{name}.jsonl.zst"))
+}
+
+fn report_of(logs: &[PathBuf], format: Format) -> String {
+    let (mut out, mut status) = (Vec::new(), Vec::new());
+    replay(logs, format, &mut out, &mut status).unwrap();
+    assert_eq!(String::from_utf8(status).unwrap(), "");
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn reports_of_recorded_logs() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("dossier/snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.bind(|| {
+        for name in SHOWN {
+            let log = [fixture(name)];
+            insta::assert_snapshot!(format!("{name}.timeline"), report_of(&log, CLEAREST));
+            insta::assert_snapshot!(
+                format!("{name}.markdown"),
+                report_of(&log, Format::Markdown)
+            );
+        }
+    });
+}
+
+/// The number of the first failure of which the report says all of `words`.
+fn failure_of(log: &[PathBuf], words: &[&str]) -> u64 {
+    let json = report_of(log, Format::Json);
+    let mut verdicts = json
+        .lines()
+        .filter(|line| line.starts_with(r#"{"type":"verdict""#));
+    let found = verdicts.find(|line| words.iter().all(|word| line.contains(word)));
+    let verdict = found.unwrap_or_else(|| panic!("no verdict of this log has {words:?}"));
+    let verdict: serde_json::Value = serde_json::from_str(verdict).unwrap();
+    verdict["failure"].as_u64().unwrap()
+}
+
+/// The five steps of the mail that iomap-trace started from, of a real failure.
+#[test]
+fn the_mail_s_five_steps_are_in_the_timeline_of_a_recorded_failure() {
+    let log = [fixture("5.10-btrfs-buffered-fexit")];
+    let own = [
+        r#""cause":"ordered-io""#,
+        r#""confidence":"exact""#,
+        r#""self_inflicted":true"#,
+    ];
+    let failure = Some(failure_of(&log, &own));
+    let text = report_of(&log, Format::Timeline { failure });
+    let steps = [
+        // 1. The write flushes the range, which starts delalloc.
+        "__iomap_dio_rw() ",
+        "filemap_write_and_wait_range()",
+        "btrfs_ordered_extent_add: ",
+        "by the write's own",
+        // 2. Writeback has ended, and a worker completes the ordered extent under the lock.
+        "ended by now: ",
+        "btrfs_finish_ordered_io() ",
+        "lock_extent_bits() [+lock ",
+        // 3. Meanwhile the invalidation comes to the folio.
+        "invalidate_inode_pages2_range() meets folio ",
+        // 4. It is clean, and not released.
+        "!! btrfs_releasepage() refuses ",
+        ": clean, not under writeback",
+        // 5. So the invalidation fails, and the write goes buffered.
+        "invalidate_inode_pages2_range() = -EBUSY",
+        "__iomap_dio_rw() = -ENOTBLK: goes buffered, through the page cache",
+        // What the mail does not say: only then the lock is given up.
+        "[-lock ",
+        "ordered extent done",
+        "the write's own flush had made held the range",
+    ];
+    let words = text
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace("| ", "");
+    let mut rest = words.as_str();
+    for step in steps {
+        let at = rest
+            .find(step)
+            .unwrap_or_else(|| panic!("{step} is not in, or not behind:\n{text}"));
+        rest = &rest[at + step.len()..];
+    }
+    assert!(text.lines().all(|line| line.len() < 80), "{text}");
+}
+
+#[test]
+fn every_recorded_failure_has_a_timeline() {
+    for entry in fs::read_dir(fixture("x").parent().unwrap()).unwrap() {
+        let log = entry.unwrap().path();
+        if !log.to_str().unwrap().ends_with(".jsonl.zst") {
+            continue;
+        }
+        let all = report_of(std::slice::from_ref(&log), CLEAREST);
+        assert!(
+            all.contains("!! ") && all.contains("Verdict: "),
+            "{}",
+            log.display()
+        );
+        for id in 1..=6 {
+            let text = report_of(
+                std::slice::from_ref(&log),
+                Format::Timeline { failure: Some(id) },
+            );
+            let shown = text.starts_with(&format!("Failure {id},"));
+            assert!(shown || text.starts_with("There is no failure"), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+        }
+    }
+}
+
+#[test]
+fn several_logs_are_one_report() {
+    let logs = ["5.10-btrfs-mmap-fexit", "7.3-xfs-mmap-fexit"].map(fixture);
+    let text = report_of(&logs, Format::Markdown);
+    for part in [
+        "### Run 1",
+        "### Run 2",
+        "`5.10.0-32-cloud-amd64`",
+        "`7.3.4+deb13-cloud-amd64`",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let text = report_of(&logs, Format::Timeline { failure: Some(1) });
+    assert!(
+        text.contains("Failure 1 of run 1,") && text.contains("Failure 1 of run 2,"),
+        "{text}"
+    );
+}
+
+/// A log whose names were chosen to become something else.
+#[test]
+fn hostile_names_stay_text() {
+    let log =
+        zstd::decode_all(fs::File::open(fixture("5.10-btrfs-buffered-fexit")).unwrap()).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let log = log
+        .replace(
+            "/mnt/btrfs/iomap-trace-repro-295.dat",
+            "/x|`<img src=x>`|\\n# y\\u001b[2J\\u202e",
+        )
+        .replace("repro-buffered", "```\\n<script>")
+        .replace("repro-direct", "](http://x)|")
+        .replace("lock_and_cleanup_extent_if_need", "**f**`|\\n## z");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hostile.jsonl");
+    fs::write(&path, log).unwrap();
+    let text = report_of(std::slice::from_ref(&path), CLEAREST);
+    assert!(text.lines().all(|line| line.chars().count() < 80), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    let text = report_of(&[path], Format::Markdown);
+    assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text}");
+    assert!(
+        !text
+            .lines()
+            .any(|line| line.starts_with("# y") || line.starts_with("## z")),
+        "{text}"
+    );
+    // In tables and lists nothing of them is outside of a code span.
+    let prose = text.split("```").step_by(2).flat_map(str::lines);
+    for line in prose.filter(|line| line.starts_with(['|', '-'])) {
+        let outside: String = line.split('`').step_by(2).collect();
+        for hostile in ["<img", "<script", "](http", "**f**"] {
+            assert!(!outside.contains(hostile), "{line}");
+        }
+    }
+}
+
+/// The arguments of `report`, as the command line has them.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(flatten)]
+    report: report::Args,
+}
+
+fn cli(args: &[&str]) -> anyhow::Result<()> {
+    let cli = Cli::try_parse_from([&["report"], args].concat())?;
+    report::run(&cli.report).map(drop)
+}
+
+#[test]
+fn the_command_line_of_the_long_formats() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = fixture("5.10-btrfs-buffered-fexit");
+    let (name, out) = (log.to_str().unwrap(), dir.path().join("out"));
+    let to = out.to_str().unwrap();
+    cli(&[name, "--format", "markdown", "-o", to]).unwrap();
+    let log = [log.clone()];
+    assert_eq!(
+        fs::read_to_string(&out).unwrap(),
+        report_of(&log, Format::Markdown)
+    );
+    cli(&[name, "--format", "timeline", "-o", to]).unwrap();
+    assert_eq!(fs::read_to_string(&out).unwrap(), report_of(&log, CLEAREST));
+    cli(&[name, "--format", "timeline", "--failure", "99", "-o", to]).unwrap();
+    let text = fs::read_to_string(&out).unwrap();
+    assert!(
+        text.starts_with("There is no failure 99: the log has "),
+        "{text}"
+    );
+    let error = cli(&[name, "--failure", "3"]).unwrap_err().to_string();
+    assert!(error.contains("add --format timeline"), "{error}");
+}
