@@ -191,6 +191,102 @@ fn hostile_names_stay_text() {
     }
 }
 
+#[test]
+fn stacks_are_shown_where_they_were_recorded() {
+    let log =
+        zstd::decode_all(fs::File::open(fixture("5.10-btrfs-buffered-fexit")).unwrap()).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let stack = |frames: &str| format!(r#""stack":[{frames}]}}"#);
+    let of_failure = stack(r#""btrfs_releasepage+0x1c [btrfs]","__iomap_dio_rw+0x2a1""#);
+    let of_holder = stack(r#""lock_extent_bits+0x5a [btrfs]","```","btrfs_work_helper+0xc1""#);
+    let lines = log.lines().map(|line| {
+        let end = line.len() - 1;
+        match line {
+            _ if line.starts_with(r#"{"type":"failure""#) => {
+                format!("{},{of_failure}", &line[..end])
+            }
+            _ if line.starts_with(r#"{"type":"holder""#) => format!("{},{of_holder}", &line[..end]),
+            _ => line.to_owned(),
+        }
+    });
+    let log: Vec<String> = lines.collect();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stacks.jsonl");
+    fs::write(&path, log.join("\n") + "\n").unwrap();
+    let text = report_of(&[path], Format::Markdown);
+    let (_, stacks) = text.split_once("\n## Stacks\n").unwrap();
+    for part in [
+        "the refused write:\n\n```text\nbtrfs_releasepage+0x1c [btrfs]\n__iomap_dio_rw+0x2a1\n```\n",
+        "````text\nlock_extent_bits+0x5a [btrfs]\n```\nbtrfs_work_helper+0xc1\n````\n",
+    ] {
+        assert!(stacks.contains(part), "{part}:\n{stacks}");
+    }
+}
+
+/// What maintainers asked for in threads about this message; each has its answer in the report.
+#[test]
+fn the_questions_of_maintainers_have_answers() {
+    let text = report_of(&[fixture("5.10-btrfs-buffered-fexit")], Format::Markdown);
+    let questions: &[(&str, &[&str])] = &[
+        (
+            "kernel, arch, page size against block size",
+            &[
+                "| kernel | `5.10",
+                "| architecture | `x86_64` |",
+                "| page size | 4096 bytes |",
+                "| 4.0K, that of a page |",
+            ],
+        ),
+        (
+            "filesystem, options, features, profile, checksums, compression",
+            &[
+                "`rw,relatime,space_cache=v2",
+                "| features | data profile |",
+                "| checksums, nocow | compression |",
+                "not recorded",
+            ],
+        ),
+        (
+            "reproducer and hit rate",
+            &[
+                "- hit rate: ",
+                "- traced with: `",
+                "iomap-trace repro buffered",
+            ],
+        ),
+        (
+            "-ENOTBLK or a short write",
+            &["gave `-ENOTBLK`", "| invalidation returned |"],
+        ),
+        (
+            "submission or completion",
+            &["(submit side)", "### ordered-io before submission"],
+        ),
+        (
+            "who locked, finished or in flight",
+            &["- holder ", "its I/O was finished", "io-done"],
+        ),
+        (
+            "inode and range",
+            &["| inode |", "- file: `", ", inode ", "; bytes "],
+        ),
+        (
+            "iomap type, flags, length",
+            &["there are no iomap type and flags", "iomap_iter_dstmap"],
+        ),
+        (
+            "fsync, and did the data differ",
+            &["the next fsync", "whether the data differ"],
+        ),
+        ("stack of the refuser", &["## Stacks", "--stacks"]),
+    ];
+    for (question, answers) in questions {
+        for answer in *answers {
+            assert!(text.contains(answer), "{question}: {answer}\n{text}");
+        }
+    }
+}
+
 /// The arguments of `report`, as the command line has them.
 #[derive(Debug, Parser)]
 struct Cli {

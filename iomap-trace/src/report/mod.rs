@@ -29,7 +29,7 @@ pub use summary::{Cost, Costs, Losses, StillOpen, Summary};
 pub use summary_text::{Live, footer, summary_text};
 pub use table::Table;
 pub use tally::{Counts, Entry, FileId, Pair, Tally};
-pub use timeline::{Row, Timeline, nothing, one, timelines, wrapped};
+pub use timeline::{Row, Timeline, interleaving, nothing, one, sentence, timelines, wrapped};
 
 /// Columns of a report that goes elsewhere than to a terminal.
 pub const DEFAULT_WIDTH: usize = 80;

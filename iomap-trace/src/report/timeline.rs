@@ -12,6 +12,8 @@ mod text;
 use super::DEFAULT_WIDTH;
 use super::cell;
 
+pub use sentence::sentence;
+pub use steps::timeline as interleaving;
 pub(super) use steps::{errno_text, range};
 pub(super) use text::date;
 pub use text::{nothing, one, timelines};
@@ -54,7 +56,7 @@ impl Timeline {
         let room = width - TIME - 2;
         let named = self.parties.iter().filter(|name| !name.is_empty()).count();
         // The last column keeps room for a function's name.
-        let wide = (room / named.max(1)).min((room - 30) / (named.max(2) - 1));
+        let wide = (room / named.max(1)).min((room - (width - 50)) / (named.max(2) - 1));
         let starts: Vec<usize> = self
             .parties
             .iter()

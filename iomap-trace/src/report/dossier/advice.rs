@@ -9,8 +9,10 @@ use crate::event::{How, OutcomeKind, Phase};
 /// What can be done about failures of one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Advice {
-    /// Cause; none: of all failures with this outcome.
+    /// Cause.
     pub cause: Option<Cause>,
+    /// Outcome, where it is about all failures with that.
+    pub outcome: Option<OutcomeKind>,
     /// How many failures it is about.
     pub failures: u64,
     /// What to do.
@@ -31,6 +33,7 @@ pub fn advice(kinds: &[Kind]) -> Vec<Advice> {
     if stale > 0 {
         advice.push(Advice {
             cause: None,
+            outcome: Some(OutcomeKind::StaleCache),
             failures: stale,
             text: STALE.to_owned(),
         });
@@ -42,6 +45,7 @@ pub fn advice(kinds: &[Kind]) -> Vec<Advice> {
     if fell_back > 0 {
         advice.push(Advice {
             cause: None,
+            outcome: Some(OutcomeKind::BufferedFallback),
             failures: fell_back,
             text: FELL_BACK.to_owned(),
         });
@@ -53,6 +57,7 @@ pub fn advice(kinds: &[Kind]) -> Vec<Advice> {
         let of_cause: Vec<&Kind> = kinds.iter().filter(|kind| kind.cause == cause).collect();
         advice.push(Advice {
             cause: Some(cause),
+            outcome: None,
             failures: of_cause.iter().map(|kind| kind.failures).sum(),
             text: about(cause, &of_cause),
         });

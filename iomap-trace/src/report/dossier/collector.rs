@@ -79,7 +79,8 @@ impl Collector {
         let records = self.recent.take(failure.id);
         if self.asked == Some(failure.id) && self.found.len() < ASKED {
             let records = records.clone().unwrap_or_default();
-            self.found.push(self.example(judged, records));
+            let example = self.example(judged, records).with_others(&self.recent);
+            self.found.push(example);
         }
         if verdict.withdrawn.is_some() {
             return;
@@ -100,6 +101,7 @@ impl Collector {
             let example = self.example(judged, records);
             let clearness = example.clearness();
             if best.is_none_or(|best| clearness < best) {
+                let example = example.with_others(&self.recent);
                 self.clearest.insert(key, (clearness, example));
             }
         }

@@ -98,7 +98,7 @@ pub(super) fn at_best(judged: &Judged, records: &Records) -> Clearness {
 }
 
 impl Example {
-    /// A failure with its holders, as far as they are still there.
+    /// A failure with its holders, as far as they are still there, and no others beside them.
     pub(super) fn of(
         origin: Origin,
         Judged { failure, verdict }: &Judged,
@@ -108,11 +108,17 @@ impl Example {
         Self {
             origin,
             holders: recent.named(&verdict.holders),
-            beside: recent.beside(failure, &verdict.holders),
+            beside: Vec::new(),
             failure: failure.clone(),
             records,
             verdict: verdict.clone(),
         }
+    }
+
+    /// Adds the others.
+    pub(super) fn with_others(mut self, recent: &Recent) -> Self {
+        self.beside = recent.beside(&self.failure, &self.verdict.holders);
+        self
     }
 
     /// How clear it is.

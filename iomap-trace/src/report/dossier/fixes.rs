@@ -19,6 +19,8 @@ pub enum Fixed {
     Yes,
     /// It has not.
     No,
+    /// What it mends came later than this kernel.
+    NotNeeded,
     /// That cannot be known from its version.
     Unknown,
 }
@@ -56,6 +58,8 @@ struct Change {
     since: (u32, u32),
     /// Replaced by another one from this release on.
     until: Option<(u32, u32)>,
+    /// It mends what came with this release.
+    mends: Option<(u32, u32)>,
     title: &'static str,
     changes: &'static str,
     /// Filesystem; all on iomap if absent.
@@ -72,6 +76,7 @@ const CHANGES: &[Change] = &[
         version: "5.9",
         since: (5, 9),
         until: None,
+        mends: None,
         title: "iomap: fall back to buffered writes for invalidation failures",
         changes: "a failure before submission makes the write buffered, where it went to disk beside \
                   the page cache before",
@@ -85,6 +90,7 @@ const CHANGES: &[Change] = &[
         version: "6.5",
         since: (6, 5),
         until: None,
+        mends: None,
         title: "iomap uses kiocb_invalidate_pages()",
         changes: "a failed flush before the write also makes it buffered, and fires \
                   iomap_dio_invalidate_fail though nothing collided",
@@ -98,6 +104,7 @@ const CHANGES: &[Change] = &[
         version: "6.15",
         since: (6, 15),
         until: None,
+        mends: None,
         title: "btrfs: allow folios to be released while ordered extent is finishing \
                 (EXTENT_FINISHING_ORDERED)",
         changes: "the completion of ordered I/O no longer keeps a folio from being released: the \
@@ -116,6 +123,7 @@ const CHANGES: &[Change] = &[
         version: "6.15",
         since: (6, 15),
         until: Some((7, 3)),
+        mends: None,
         title: "btrfs: always fallback to buffered write if the inode requires checksum",
         changes: "writes to files with checksums are always buffered: they cannot fail here, and are \
                   never direct; files without (nocow, nodatasum) still are",
@@ -138,6 +146,7 @@ const CHANGES: &[Change] = &[
         version: "6.19",
         since: (6, 19),
         until: Some((7, 3)),
+        mends: None,
         title: "btrfs: fallback to buffered IO if the data profile has duplication",
         changes: "writes to filesystems with two copies of data (DUP, RAID1, ...) are always buffered",
         fs: Some("btrfs"),
@@ -161,12 +170,18 @@ const CHANGES: &[Change] = &[
         version: "7.3",
         since: (7, 3),
         until: None,
+        mends: None,
         title: "btrfs: use IOMAP_DIO_BOUNCE flag instead of falling back to buffered IO",
         changes: "files with checksums are written direct again, through a copy: they can fail here \
                   again",
         fs: Some("btrfs"),
         causes: &[Cause::ExtentLock, Cause::Redirtied, Cause::Reappeared],
-        seen: &[Seen::NotIn(6, 12, 107), Seen::NotIn(7, 2, 12)],
+        seen: &[
+            Seen::NotIn(5, 10, 223),
+            Seen::NotIn(6, 1, 176),
+            Seen::NotIn(6, 12, 107),
+            Seen::NotIn(7, 2, 12),
+        ],
         fact: None,
     },
     Change {
@@ -174,7 +189,8 @@ const CHANGES: &[Change] = &[
         version: "6.12",
         since: (6, 12),
         until: None,
-        title: "btrfs: the extent lock is no longer held for a whole read (EXTENT_DIO_LOCKED)",
+        mends: None,
+        title: "btrfs: do not hold the extent lock for entire read (EXTENT_DIO_LOCKED)",
         changes: "a direct or buffered read in flight no longer keeps a folio from being released",
         fs: Some("btrfs"),
         causes: &[Cause::ExtentLock],
@@ -186,8 +202,10 @@ const CHANGES: &[Change] = &[
         version: "6.14",
         since: (6, 14),
         until: None,
+        mends: Some((6, 12)),
         title: "btrfs: fix stale page cache after race between readahead and direct IO write",
-        changes: "readahead beside a direct write leaves no stale page behind",
+        changes: "readahead beside a direct write leaves no stale page behind; it was sent to the stable \
+                  series 6.12 in February 2025",
         fs: Some("btrfs"),
         causes: &[Cause::OrderedIo, Cause::ExtentLock, Cause::Reappeared],
         seen: &[],
@@ -198,6 +216,7 @@ const CHANGES: &[Change] = &[
         version: "5.12",
         since: (5, 12),
         until: None,
+        mends: None,
         title: "btrfs: shared inode lock for direct writes within the file",
         changes: "a buffered write can no longer run beside a direct one (before, the inode was not \
                   locked)",
@@ -211,12 +230,18 @@ const CHANGES: &[Change] = &[
         version: "7.2",
         since: (7, 2),
         until: None,
+        mends: None,
         title: "btrfs tries once more after a direct write of no byte",
         changes: "a write that could not be direct is tried a second time before it goes buffered: \
                   two failures for one write",
         fs: Some("btrfs"),
         causes: &[Cause::ExtentLock, Cause::Redirtied, Cause::Reappeared],
-        seen: &[Seen::NotIn(6, 12, 107), Seen::NotIn(7, 1, 13)],
+        seen: &[
+            Seen::NotIn(5, 10, 223),
+            Seen::NotIn(6, 1, 176),
+            Seen::NotIn(6, 12, 107),
+            Seen::NotIn(7, 1, 13),
+        ],
         fact: None,
     },
 ];
@@ -245,6 +270,10 @@ impl Change {
         }
         if version.reaches(self.since.0, self.since.1) {
             return (Fixed::Yes, format!("upstream since {}", self.version));
+        }
+        if let Some((major, minor)) = self.mends.filter(|(a, b)| !version.reaches(*a, *b)) {
+            let why = format!("what it mends came with {major}.{minor}");
+            return (Fixed::NotNeeded, why);
         }
         self.backported(version)
     }

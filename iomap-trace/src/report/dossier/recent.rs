@@ -38,6 +38,10 @@ pub(super) struct Recent {
     /// The failures in the order in which they came, decided ones among them.
     order: VecDeque<u64>,
     holders: VecDeque<Holder>,
+    /// Holders by number: how many had come before each.
+    places: HashMap<u64, u64, RandomState>,
+    /// Holders that have come and gone.
+    gone: u64,
 }
 
 impl Recent {
@@ -93,9 +97,17 @@ impl Recent {
 
     /// A holder.
     pub fn holder(&mut self, holder: &Holder) {
-        if self.holders.len() == HOLDERS {
-            self.holders.pop_front();
+        if self.holders.len() == HOLDERS
+            && let Some(oldest) = self.holders.pop_front()
+        {
+            // A number that came twice is at its last place.
+            if self.places.get(&oldest.id) == Some(&self.gone) {
+                self.places.remove(&oldest.id);
+            }
+            self.gone += 1;
         }
+        self.places
+            .insert(holder.id, self.gone + self.holders.len() as u64);
         self.holders.push_back(holder.clone());
     }
 
@@ -106,8 +118,11 @@ impl Recent {
 
     /// The holders of these numbers, oldest lock first; fewer if some are gone.
     pub fn named(&self, ids: &[u64]) -> Vec<Holder> {
-        let named = |holder: &&Holder| ids.contains(&holder.id);
-        sorted(self.holders.iter().filter(named))
+        let place = |id| self.places.get(id)?.checked_sub(self.gone);
+        sorted(
+            ids.iter()
+                .filter_map(|id| self.holders.get(usize::try_from(place(id)?).ok()?)),
+        )
     }
 
     /// Failures, places in their order, and holders that are kept.
@@ -127,7 +142,7 @@ impl Recent {
             same && !ids.contains(&holder.id)
                 && holder.pos < end
                 && failure.pos < holder.pos.saturating_add(holder.len)
-                && holder.start_ns <= failure.ts_ns
+                && holder.locked_ns.unwrap_or(holder.start_ns) <= failure.ts_ns
                 && begin <= until
         };
         let mut beside = sorted(self.holders.iter().filter(met));

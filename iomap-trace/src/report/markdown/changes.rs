@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::text::{code, count, heading, table};
 use crate::correlate::Cause;
-use crate::event::How;
+use crate::event::{How, OutcomeKind};
 use crate::report::dossier::{Dossier, Fixed, Kind};
 
 pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
@@ -17,9 +17,10 @@ pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
     }
     heading(out, "What can be done now");
     for advice in &dossier.advice {
-        let about = match advice.cause {
-            Some(cause) => cause.name().to_owned(),
-            None => "all".to_owned(),
+        let about = match (advice.cause, advice.outcome) {
+            (Some(cause), _) => cause.name(),
+            (None, Some(OutcomeKind::StaleCache)) => "**page cache may be stale**",
+            (None, _) => "went buffered",
         };
         let _ = writeln!(
             out,
@@ -42,6 +43,7 @@ fn fixes(out: &mut String, dossier: &Dossier<'_>) {
                 let state = match fixed {
                     Fixed::Yes => "yes",
                     Fixed::No => "**no**",
+                    Fixed::NotNeeded => "not needed",
                     Fixed::Unknown => "not known",
                 };
                 match several {
@@ -111,9 +113,10 @@ fn reproducer(dossier: &Dossier<'_>, kind: &Kind) -> &'static str {
         .find(|example| (example.verdict.cause, example.failure.phase) == (kind.cause, kind.phase));
     let asynchronous = example.is_some_and(|example| example.failure.completed_by.is_some());
     match kind.cause {
-        Cause::ExtentLock | Cause::Reappeared => "lockers",
+        Cause::ExtentLock => "lockers",
         _ if asynchronous => "aio",
-        Cause::Redirtied if kind.how.contains_key(&How::Mmap) => "mmap",
+        _ if kind.how.contains_key(&How::Mmap) => "mmap",
+        Cause::Reappeared if !kind.how.contains_key(&How::Buffered) => "lockers",
         _ => "buffered",
     }
 }

@@ -103,11 +103,7 @@ fn facts(out: &mut String, example: &Example) {
         failure.wb_err_now
     );
     let folios = records.refusals.iter().map(|refusal| {
-        let mut flags: Vec<&str> = refusal
-            .folio_flags
-            .iter()
-            .map(Text::as_str)
-            .collect();
+        let mut flags: Vec<&str> = refusal.folio_flags.iter().map(Text::as_str).collect();
         if let Some(buffers) = &refusal.buffers {
             flags.extend(buffers.state.iter().map(Text::as_str));
         }
@@ -141,11 +137,7 @@ fn facts(out: &mut String, example: &Example) {
 
 /// Who locked the range, and whether that I/O was finished or in flight.
 fn holder(out: &mut String, holder: &Holder, example: &Example) {
-    let flags: Vec<&str> = holder
-        .ordered_flags
-        .iter()
-        .map(Text::as_str)
-        .collect();
+    let flags: Vec<&str> = holder.ordered_flags.iter().map(Text::as_str).collect();
     let what = match (holder.kind, &holder.function) {
         (HolderKind::OrderedIo, _) if flags.contains(&"io-done") => {
             "completion of an ordered extent; its I/O was finished, its metadata was not".to_owned()

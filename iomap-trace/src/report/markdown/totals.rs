@@ -237,10 +237,10 @@ fn left_out(out: &mut String, left: LeftOut, what: &str) {
     if left.failures > 0 {
         let _ = writeln!(
             out,
-            "\nand {} more, with {}.",
+            "\nand {}, with {}.",
             match left.rows {
-                0 => format!("many {what}s"),
-                rows => count(rows, what),
+                0 => format!("many more {what}s"),
+                rows => count(rows, &format!("more {what}")),
             },
             count(left.failures, "failure")
         );

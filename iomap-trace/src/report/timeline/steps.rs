@@ -127,16 +127,25 @@ impl Steps<'_> {
         }
     }
 
-    /// The bytes of the folios of some records.
+    /// The bytes of the folios of some records. Of a large folio the records have the first page.
     fn folios(&self, group: &[&Touched]) -> String {
         let page = self.example.origin.page_size;
+        let refusals = &self.example.records.refusals;
+        let pages = |index| {
+            let here = refusals.iter().find(|refusal| refusal.index == index);
+            here.map_or(1, |refusal| u64::from(refusal.pages).max(1))
+        };
         let indices = || group.iter().map(|touched| touched.index);
-        let (first, last) = (indices().min().unwrap_or(0), indices().max().unwrap_or(0));
-        let pages = last.saturating_sub(first).saturating_add(1);
-        let bytes = range(first.saturating_mul(page), pages.saturating_mul(page));
-        match group.len() as u64 {
-            count if count == pages => bytes,
-            count => format!("{count} folios of {bytes}"),
+        let first = indices().min().unwrap_or(0);
+        let end = indices()
+            .map(|index| index.saturating_add(pages(index)))
+            .max()
+            .unwrap_or(0);
+        let span = end.saturating_sub(first);
+        let bytes = range(first.saturating_mul(page), span.saturating_mul(page));
+        match indices().fold(0, |sum: u64, index| sum.saturating_add(pages(index))) {
+            all if all >= span => bytes,
+            _ => format!("{} folios of {bytes}", group.len()),
         }
     }
 
