@@ -10,6 +10,8 @@ pub enum ExitKind {
     Error = 1,
     /// The command line cannot be used.
     Usage = 2,
+    /// Failures were found, and `--fail-on` asked for it.
+    Found = 3,
     /// Not enough privileges.
     Privileges = 4,
     /// This kernel offers no usable probe.

@@ -4,6 +4,7 @@
 //! into [`event`]s, [`log`] keeps them, [`correlate`] makes verdicts of them, [`report`] prints those.
 //! A live run and the replay of its log go through the same code.
 
+pub mod audit;
 pub mod capture;
 pub mod cli;
 pub mod clock;

@@ -10,6 +10,8 @@
 #[path = "live/harness/mod.rs"]
 mod harness;
 
+#[path = "live/audit.rs"]
+mod audit;
 #[path = "live/counts.rs"]
 mod counts;
 #[path = "live/ends.rs"]

@@ -9,6 +9,7 @@ use super::common::Common;
 use super::plan::{Plan, Rows};
 use super::run;
 use super::trace::Kind;
+use crate::report::audit::FailOn;
 use crate::report::{self, Format};
 
 /// Arguments of `exec`.
@@ -18,8 +19,10 @@ Traces the command, its descendants, and everyone else on files that they
 write or dirty.
 Rows go to standard output, the summary to standard error (with JSON both are
 NDJSON on standard output). The exit status is the command's, or 128 plus the
-number of the signal that ended it; 1 when it cannot be run. When the tracer
-cannot start, the command is not run, and the status is 1, 4 or 5.")]
+number of the signal that ended it; 1 when it cannot be run. With --fail-on it
+is 3 when such failures were found and the command succeeded: a status of its
+own other than 0 wins. When the tracer cannot start, the command is not run,
+and the status is 1, 4 or 5.")]
 pub struct Args {
     #[command(flatten)]
     common: Common,
@@ -29,6 +32,9 @@ pub struct Args {
     /// Also show each failure on standard output
     #[arg(long, value_enum)]
     format: Option<Kind>,
+    /// Exit with 3 when such failures were found and the command succeeded
+    #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
+    fail_on: FailOn,
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -53,5 +59,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         },
         log: args.output.clone(),
         command: args.command.clone(),
+        fail_on: args.fail_on,
     })
 }

@@ -1,8 +1,10 @@
 //! The loop of a live run: ring buffer, timer, signals, the command.
 
 use anyhow::{Context, Result};
+use std::cell::RefCell;
 use std::io::{ErrorKind, Write};
 use std::process::ExitStatus;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -18,7 +20,7 @@ use crate::clock::boot_ns;
 use crate::event::{End, Event, Start};
 use crate::log::Writer;
 use crate::probe::{Tracer, losses};
-use crate::report::{self, Cost, Format, Session};
+use crate::report::{self, Cost, Format, Observer, Session, Summary};
 
 /// A record can be committed without waking the reader (aya 0.14), so look this often anyway; the
 /// log is flushed at the same time.
@@ -35,6 +37,8 @@ pub struct Stop {
     pub status: Option<ExitStatus>,
     /// The event log is not whole.
     pub log_failed: bool,
+    /// What was found.
+    pub summary: Summary,
 }
 
 /// A live run.
@@ -45,6 +49,7 @@ pub struct Live {
     began: Instant,
     signals: Signals,
     sink: Sink,
+    observer: Option<Rc<RefCell<dyn Observer>>>,
 }
 
 /// Where events go: the log first, then the session.
@@ -94,7 +99,16 @@ impl Live {
                 text: Vec::new(),
                 status: StatusLine::new(plan.format != Format::Json),
             },
+            observer: None,
         }
+    }
+
+    /// Shows everything to `observer` as well.
+    #[must_use]
+    pub fn observed(mut self, observer: Rc<RefCell<dyn Observer>>) -> Self {
+        self.sink.session.observe(Rc::clone(&observer));
+        self.observer = Some(observer);
+        self
     }
 
     /// Runs until it is told to stop, and writes the summary.
@@ -111,6 +125,9 @@ impl Live {
                 return Err(e);
             }
         };
+        if let (Some(observer), Some(pid)) = (&self.observer, child.as_ref().and_then(Child::id)) {
+            observer.borrow_mut().started(pid);
+        }
         let why = self.follow(plan, child.as_mut()).await;
         // The accounts are closed first: the command may go on for long after its time is up.
         let ended = why.and_then(|why| self.end(why));
@@ -122,6 +139,7 @@ impl Live {
         Ok(Stop {
             status,
             log_failed: self.sink.log_failed,
+            summary: self.sink.session.summary().clone(),
         })
     }
 
@@ -168,6 +186,9 @@ impl Live {
                     let counters = || self.tracer.counters();
                     self.source.tick(&counters, &mut |event| self.sink.take(event))?;
                     self.tracer.mend();
+                    if let Some(observer) = &self.observer {
+                        observer.borrow_mut().tick();
+                    }
                     if let Some(warnings) = &mut warnings {
                         self.sink.status.clear();
                         warnings.flush();

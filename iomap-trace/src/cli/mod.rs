@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod audit;
 mod common;
 pub mod compare;
 pub mod doctor;
@@ -30,8 +31,8 @@ use crate::error::Fail;
     name = "iomap-trace",
     version,
     args_conflicts_with_subcommands = true,
-    after_help = "Exit codes: 0 done; 1 error; 2 usage; 4 not enough privileges; \
-                  5 this kernel offers no usable probe."
+    after_help = "Exit codes: 0 done; 1 error; 2 usage; 3 failures were found and --fail-on asked \
+                  for it; 4 not enough privileges; 5 this kernel offers no usable probe."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,6 +49,8 @@ enum Command {
     Record(record::Args),
     /// Trace while a command runs, and pass its exit status on
     Exec(exec::Args),
+    /// Trace while a test runs, and report failures per child command
+    Audit(audit::Args),
     /// Give the same verdicts from event logs
     Report(report::Args),
     /// Show what this kernel offers, which probe each hook gets, and why
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Some(Command::Trace(args)) => trace::run(&args),
         Some(Command::Record(args)) => record::run(&args),
         Some(Command::Exec(args)) => exec::run(&args),
+        Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Report(args)) => report::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Repro(args)) => repro::run(&args),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::common::Common;
 use crate::report::Format;
+use crate::report::audit::FailOn;
 
 /// Where rows and the summary go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Plan {
     pub rows: Rows,
     pub summary: Rows,
     pub log: Option<PathBuf>,
-    /// Command of `exec`; empty otherwise.
+    /// Command of `exec` or `audit`; empty otherwise.
     pub command: Vec<OsString>,
+    /// Failures that make a command fail which did not fail itself.
+    pub fail_on: FailOn,
 }

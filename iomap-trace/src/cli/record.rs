@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::common::Common;
 use super::plan::{Plan, Rows};
 use super::run;
+use crate::report::audit::FailOn;
 use crate::report::{self, Format};
 
 /// Arguments of `record`.
@@ -30,5 +31,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         summary: Rows::Stderr,
         log: Some(args.output.clone()),
         command: Vec::new(),
+        fail_on: FailOn::Never,
     })
 }

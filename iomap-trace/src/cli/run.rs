@@ -1,6 +1,7 @@
-//! Sets a live run up, and ends it: what `trace`, `record` and `exec` share.
+//! Sets a live run up, and ends it: what the commands that trace share.
 
 use anyhow::{Context, Result, ensure};
+use std::cell::RefCell;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
@@ -17,9 +18,17 @@ use crate::event::{HookReport, HookState, SCHEMA, Start};
 use crate::kernel::{Kernel, Roots, mountinfo, system};
 use crate::log::Writer;
 use crate::probe::Tracer;
+use crate::report::Observer;
+use crate::report::audit::FailOn;
 
 /// Runs it to its end.
 pub fn run(plan: &Plan) -> Result<ExitCode> {
+    let stop = follow(plan, None)?;
+    Ok(exit_code(&stop, plan.fail_on))
+}
+
+/// Runs it to its end, and shows everything to `observer`.
+pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Result<Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -50,9 +59,11 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
     let start = start(&kernel, &tracer);
     let converter = Converter::new(Rc::clone(&kernel), options.stacks);
     let source = Source::new(tracer.take_events()?, converter, options.filters.clone());
-    let live = Live::new(tracer, source, signals, log, plan);
-    let stop = runtime.block_on(live.run(start, plan))?;
-    Ok(exit_code(&stop))
+    let mut live = Live::new(tracer, source, signals, log, plan);
+    if let Some(observer) = observer {
+        live = live.observed(observer);
+    }
+    runtime.block_on(live.run(start, plan))
 }
 
 fn create(path: &Path) -> Result<Writer> {
@@ -63,15 +74,13 @@ fn create(path: &Path) -> Result<Writer> {
     Writer::create(path)
 }
 
-fn exit_code(stop: &Stop) -> ExitCode {
-    match stop {
-        Stop {
-            status: Some(status),
-            ..
-        } => child_code(*status),
-        Stop {
-            log_failed: true, ..
-        } => ExitCode::from(ExitKind::Error as u8),
+/// Exit code of a run: the command's own status if it failed, then what `--fail-on` asks for, then
+/// whether the log is whole.
+pub fn exit_code(stop: &Stop, fail_on: FailOn) -> ExitCode {
+    match stop.status {
+        Some(status) if !status.success() => child_code(status),
+        _ if fail_on.met(stop.summary.failures) => ExitCode::from(ExitKind::Found as u8),
+        None if stop.log_failed => ExitCode::from(ExitKind::Error as u8),
         _ => ExitCode::SUCCESS,
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::common::Common;
 use super::plan::{Plan, Rows};
 use super::run;
+use crate::report::audit::FailOn;
 use crate::report::{self, Format};
 
 /// Arguments of `trace`.
@@ -49,5 +50,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         summary: Rows::Stdout,
         log: None,
         command: Vec::new(),
+        fail_on: FailOn::Never,
     })
 }

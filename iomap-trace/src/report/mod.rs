@@ -1,5 +1,6 @@
 //! Verdicts in, text out: the live table, NDJSON, and the summary.
 
+pub mod audit;
 mod budget;
 mod cell;
 mod compare;
@@ -8,6 +9,7 @@ mod detail;
 pub mod dossier;
 mod json;
 mod markdown;
+mod observer;
 mod progress;
 mod replay;
 mod session;
@@ -22,6 +24,7 @@ mod timeline;
 pub use budget::WarningBudget;
 pub use compare::{compare_text, section};
 pub use markdown::markdown;
+pub use observer::Observer;
 pub use progress::Progress;
 pub use replay::{Watch, replay, replay_watched};
 pub use session::{Format, Session};

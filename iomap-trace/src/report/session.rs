@@ -1,11 +1,14 @@
 //! One run after the other: the way events take, live and in replay.
 
 use anyhow::Result;
+use std::cell::RefCell;
 use std::io::Write;
+use std::rc::Rc;
 
 use super::dossier::Collector;
 use super::json;
 use super::markdown::markdown;
+use super::observer::Observer;
 use super::summary::Summary;
 use super::summary_text::summary_text;
 use super::table::Table;
@@ -48,6 +51,8 @@ pub struct Session {
     /// Gathers what the long formats say; the others need none.
     collector: Option<Box<Collector>>,
     summary: Summary,
+    /// Sees the same events and verdicts.
+    observer: Option<Rc<RefCell<dyn Observer>>>,
     /// Emptied after each event; kept for its memory.
     judged: Vec<Judged>,
 }
@@ -70,8 +75,14 @@ impl Session {
             engine: None,
             collector: collector.map(Box::new),
             summary: Summary::default(),
+            observer: None,
             judged: Vec::new(),
         }
+    }
+
+    /// Shows everything to `observer` as well, each event before its verdicts.
+    pub fn observe(&mut self, observer: Rc<RefCell<dyn Observer>>) {
+        self.observer = Some(observer);
     }
 
     /// Takes an event. A run goes from its `start` to its `end`; another may follow.
@@ -90,6 +101,9 @@ impl Session {
         }
         if let Some(collector) = &mut self.collector {
             collector.event(&event);
+        }
+        if let Some(observer) = &self.observer {
+            observer.borrow_mut().event(&event);
         }
         // What a log holds between the end of a run and the start of another belongs to none.
         if let Some(engine) = &mut self.engine {
@@ -163,6 +177,9 @@ impl Session {
             self.summary.judged(&judged);
             if let Some(collector) = &mut self.collector {
                 collector.judged(&judged);
+            }
+            if let Some(observer) = &self.observer {
+                observer.borrow_mut().judged(&judged);
             }
             match self.format {
                 Format::Table { .. } => self.table.row(&judged, out)?,
