@@ -51,7 +51,7 @@ fn prose(report: &str) -> Option<Vec<String>> {
             continue;
         }
         let parts: Vec<&str> = line.split('`').collect();
-        if parts.len() % 2 == 0 {
+        if parts.len().is_multiple_of(2) {
             return None;
         }
         lines.push(parts.into_iter().step_by(2).collect());
