@@ -34,22 +34,18 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// How long the engine takes for the events of a log, verdicts read and dropped.
-fn judge(spec: Spec) -> Duration {
-    let mut events = Generator::new(spec);
-    let Some(Event::Start(start)) = events.next() else {
+/// How long the engine takes for these events, verdicts read and dropped.
+fn judge(events: &[Event]) -> Duration {
+    let Some(Event::Start(start)) = events.first() else {
         return Duration::ZERO;
     };
-    let mut engine = Engine::new(&start);
+    let mut engine = Engine::new(start);
     let mut judged = Vec::new();
     let mut sums = (0, 0);
     let mut time = Duration::ZERO;
     let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        batch.extend(events.by_ref().take(BATCH));
-        if batch.is_empty() {
-            break;
-        }
+    for events in events.chunks(BATCH) {
+        batch.extend_from_slice(events);
         let began = cpu_time();
         for event in batch.drain(..) {
             engine.push(event, &mut judged);
@@ -78,8 +74,9 @@ fn engine(criterion: &mut Criterion) {
                 open,
                 ..Spec::usual(shape, count)
             };
+            let events: Vec<Event> = Generator::new(spec).collect();
             group.bench_function(BenchmarkId::from_parameter(open), |bench| {
-                bench.iter_custom(|times| (0..times).map(|_| judge(spec)).sum());
+                bench.iter_custom(|times| (0..times).map(|_| judge(&events)).sum());
             });
         }
         group.finish();

@@ -159,12 +159,14 @@ fn waited(look: Look, number: usize, refusal: &Folio) -> bool {
     let bytes = look.bytes(refusal);
     // What is given up later than that may not be known when the case is decided.
     let known = look.case.graced().saturating_sub(SETTLES_NS);
-    let later = look.index.between(look.places(number), (refused, known));
-    let later = later.filter(|held| refused < held.tried && held.meets(bytes));
-    // Of very many it cannot be told.
-    later.take(LATER).enumerate().any(|(at, held)| {
-        let ordered = held.kind == HolderKind::OrderedIo && held.start_ns <= refused;
-        ordered || at + 1 == LATER
+    let later = look
+        .index
+        .ordered_since(look.places(number), (refused, known));
+    let mut later = later.take(LATER).enumerate();
+    later.any(|(at, held)| {
+        let waited = held.start_ns <= refused && refused < held.tried && held.meets(bytes);
+        // Of very many it cannot be told.
+        held.kind == HolderKind::OrderedIo && waited || at + 1 == LATER
     })
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::case::InodeKey;
 use super::fetch::fetch;
 use super::held::Held;
+use crate::event::HolderKind;
 
 /// Size of the smallest cells, as a power of two.
 const SMALLEST: u32 = 16;
@@ -96,6 +97,8 @@ struct Cell {
     held: VecDeque<Entry>,
     /// How long after that one can have been in force.
     lag: u64,
+    /// How long before that work on an ordered extent began at most.
+    worked: u64,
     /// In the order of their last moments.
     waiters: VecDeque<Question>,
     /// How long one's moments are apart at most.
@@ -174,6 +177,10 @@ impl Index {
             *its = at;
             let cell = &mut self.cells[at as usize];
             cell.lag = cell.lag.max(over - held.given_up);
+            if held.kind == HolderKind::OrderedIo {
+                let worked = held.given_up.saturating_sub(held.start_ns);
+                cell.worked = cell.worked.max(worked);
+            }
             let behind = cell.held.iter().rev();
             let behind = behind.take_while(|other| other.given_up > held.given_up);
             // Nearly in order: at the end, or a little before it.
@@ -313,6 +320,20 @@ impl Index {
         })
     }
 
+    /// The locks of ordered I/O, among others, whose work had begun by `at` and that were given up
+    /// after it and before `before`; each can come more than once.
+    pub fn ordered_since<'a>(
+        &'a self,
+        places: impl Iterator<Item = &'a Place> + 'a,
+        (at, before): (u64, u64),
+    ) -> impl Iterator<Item = &'a Held> + 'a {
+        places.flat_map(move |place| {
+            let last = at.saturating_add(self.cells[place.cell as usize].worked);
+            let before = before.min(last.saturating_add(1));
+            self.between(std::iter::once(place), (at, before))
+        })
+    }
+
     /// The lock of which `of` is true that was given up last, not before `since` but before
     /// `before`; of several the one with the lowest number.
     pub fn last_before<'a>(
@@ -368,7 +389,7 @@ impl Index {
             cell.span = 0;
         }
         if cell.held.is_empty() {
-            cell.lag = 0;
+            (cell.lag, cell.worked) = (0, 0);
         }
         if cell.held.is_empty()
             && cell.waiters.is_empty()
