@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{block, code, heading, task};
+use crate::correlate::{Verdict, Witness};
 use crate::event::{Holder, HolderKind, Phase, Text};
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Example};
@@ -124,6 +125,7 @@ fn facts(out: &mut String, example: &Example) {
     for holder in &example.holders {
         self::holder(out, holder, example);
     }
+    verdict(out, &example.verdict);
     if !example.verdict.evidence_missing.is_empty() {
         let hooks: Vec<String> = example
             .verdict
@@ -132,6 +134,31 @@ fn facts(out: &mut String, example: &Example) {
             .map(|hook| code(hook, true))
             .collect();
         let _ = writeln!(out, "- not seen: {}", hooks.join(", "));
+    }
+}
+
+/// What the sentence of the verdict leaves out.
+fn verdict(out: &mut String, verdict: &Verdict) {
+    if let Some(witness) = verdict.witness {
+        let witness = match witness {
+            Witness::Both => "a folio that was still cached, and a change of `wb_err`",
+            Witness::Folio => "a folio that was still cached",
+            Witness::WbErr => "a change of `wb_err`",
+            Witness::Result => "the invalidation's result",
+            Witness::Warned => "the kernel's way to its warning",
+        };
+        let _ = writeln!(out, "- shown by: {witness}");
+    }
+    if let Some(cacher) = &verdict.cached_by {
+        let task = task(&cacher.comm, cacher.pid);
+        let _ = writeln!(
+            out,
+            "- brought into the page cache during the write by {task}"
+        );
+    }
+    if !verdict.also.is_empty() {
+        let causes: Vec<&str> = verdict.also.iter().map(|cause| cause.name()).collect();
+        let _ = writeln!(out, "- other folios of it: {}", causes.join(", "));
     }
 }
 

@@ -95,7 +95,14 @@ proptest! {
         let report = report(all);
         let lines = prose(&report);
         prop_assert!(lines.is_some(), "something is open:\n{report}");
+        let mut cells = None;
         for line in lines.unwrap_or_default() {
+            // All rows of a table have the cells that its head has.
+            let bars = line.starts_with('|').then(|| line.matches('|').count());
+            if let (Some(bars), Some(cells)) = (bars, cells) {
+                prop_assert_eq!(bars, cells, "{}", line);
+            }
+            cells = bars;
             prop_assert!(line.is_ascii(), "{line}");
             prop_assert!(!line.contains(['<', '>', '\r']), "{line}");
             let heading = line.starts_with('#');

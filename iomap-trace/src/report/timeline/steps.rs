@@ -4,6 +4,7 @@ use super::super::cell;
 use super::super::dossier::Example;
 use super::names::Names;
 use super::{Row, Timeline};
+use crate::correlate::Cause;
 use crate::event::{Holder, HolderKind, How, OutcomeKind, Phase, Refusal, Touched};
 use crate::workload::tally::errno_name;
 
@@ -299,6 +300,10 @@ impl Steps<'_> {
         };
         let complete = format!("{}{completed}", names.complete);
         let (marked, text) = match failure.phase {
+            // The flush comes first, and no folio was asked for.
+            _ if self.example.verdict.cause == Cause::WritebackError => {
+                (true, "filemap_write_and_wait_range() fails".to_owned())
+            }
             Phase::Pre => (self.example.records.refusals.is_empty(), invalidate),
             Phase::Map => (
                 true,

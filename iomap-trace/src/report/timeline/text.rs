@@ -103,6 +103,12 @@ pub fn one(example: &Example, several: bool) -> String {
 fn notes(example: &Example) -> Vec<String> {
     let (failure, records) = (&example.failure, &example.records);
     let mut notes = Vec::new();
+    if let Some(why) = &example.verdict.withdrawn {
+        let why = cell::clean(why, false);
+        notes.push(format!(
+            "It turned out to be no failure, and is not counted: {why}."
+        ));
+    }
     if failure.duration_ns == 0 {
         notes.push("The begin of the write was not seen: times are since the failure.".to_owned());
     }
