@@ -21,7 +21,9 @@ pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
     heading(out, "Interleavings");
     out.push_str(
         "The clearest failure of each kind. Times are microseconds since the write began; `!!` marks \
-         a refusal.\n",
+         a refusal. Moments, ranges, folios and parties were recorded. What follows from the \
+         kernel's code alone: the call of `filemap_write_and_wait_range()`, the filesystem's function \
+         that refuses, what `__iomap_dio_rw()` makes of the failure, and the mark in `wb_err`.\n",
     );
     let several = dossier.runs.kept.len() as u64 + dossier.runs.left_out > 1;
     for example in dossier.examples.iter().take(EXAMPLES) {
