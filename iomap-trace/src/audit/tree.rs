@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(tree.owner(command.id()).unwrap().origin, Origin::Command);
         let outside = tree.owner(std::os::unix::process::parent_id());
         assert_eq!(outside.unwrap().origin, Origin::Outside);
-        assert_eq!(tree.look(), [owner.clone()]);
+        assert_eq!(tree.look(), std::slice::from_ref(&owner));
         let kill = |pid: u32| Command::new("kill").arg(pid.to_string()).status().unwrap();
         kill(sleep);
         command.wait().unwrap();
