@@ -273,7 +273,12 @@ fn outcome(id: u64, failure: &Failure, record: &FailureRecord) -> Outcome {
     Outcome {
         failure: id,
         outcome,
-        ret: (failure.phase != Phase::Pre).then_some(record.ret),
+        // Plans that see results tell of a post failure before the write returns; it is never 0.
+        ret: match failure.phase {
+            Phase::Pre => None,
+            Phase::Map => Some(record.ret),
+            Phase::Post => Some(record.ret).filter(|ret| *ret != 0),
+        },
     }
 }
 
