@@ -1,5 +1,6 @@
 //! What the kernel said: its warnings of stale page cache, and lines of the filesystems.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -50,6 +51,7 @@ fn read() -> std::io::Result<Vec<String>> {
 
 fn relevant(records: &[String], mut names: Option<&mut Names>) -> String {
     let mut lines = Vec::new();
+    let mut unsaid: BTreeMap<&str, usize> = BTreeMap::new();
     for record in records {
         let Some((head, message)) = record.split_once(';') else {
             continue;
@@ -74,7 +76,10 @@ fn relevant(records: &[String], mut names: Option<&mut Names>) -> String {
             (Some(names), None) if warned => redact_warned(message, names),
             (Some(_), None) => WARNING.to_owned(),
             // It may hold labels, devices and paths at any place.
-            (Some(_), Some(speaker)) => format!("{speaker}: (text left out)"),
+            (Some(_), Some(speaker)) => {
+                *unsaid.entry(speaker).or_default() += 1;
+                continue;
+            }
         };
         lines.push(format!(
             "[{:5}.{:06}] {text}",
@@ -91,6 +96,9 @@ fn relevant(records: &[String], mut names: Option<&mut Names>) -> String {
     for line in &lines[cut..] {
         out.push_str(line);
         out.push('\n');
+    }
+    for (speaker, count) in unsaid {
+        let _ = writeln!(out, "(text of {count} lines of {speaker} was left out)");
     }
     out
 }

@@ -118,7 +118,6 @@ fn is_kworker(comm: &str) -> bool {
 /// The words of a text that are long enough to be looked for, but for numbers.
 pub fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.') || *b >= 0x80))
-        .map(|word| word.trim_ascii_end())
         .filter(|word| word.len() >= SHORTEST && !word.iter().all(u8::is_ascii_digit))
 }
 

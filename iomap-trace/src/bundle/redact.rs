@@ -15,12 +15,16 @@ const PLAIN_OPTIONS: &[&str] = &[
     "compress",
     "compress-force",
     "data",
+    "codepage",
     "delalloc",
     "device_discard",
     "discard",
+    "dmask",
     "errors",
+    "fmask",
     "fragment",
     "inode_readahead_blks",
+    "iocharset",
     "jqfmt",
     "journal_ioprio",
     "logbsize",
@@ -34,6 +38,7 @@ const PLAIN_OPTIONS: &[&str] = &[
     "rescue",
     "resgid",
     "resuid",
+    "shortname",
     "space_cache",
     "stripe",
     "subvolid",
@@ -44,6 +49,16 @@ const PLAIN_OPTIONS: &[&str] = &[
 
 /// Commands of ours, which a command line may show.
 const COMMANDS: &[&str] = &["trace", "record", "exec", "audit", "bundle", "report"];
+
+/// Options of ours whose values are numbers or words of ours.
+const PLAIN_ARGUMENTS: &[&str] = &[
+    "--count",
+    "--dev",
+    "--duration",
+    "--fail-on",
+    "--format",
+    "--probes",
+];
 
 /// Replaces paths, command names, arguments, cgroups and the boot id by pseudonyms.
 pub fn redact(event: &mut Event, names: &mut Names) {
@@ -125,6 +140,7 @@ fn redact_start(start: &mut Start, names: &mut Names) {
 /// Options keep their names, their values only where they are commands; from `--` on nothing is kept.
 fn redact_command(command: &mut [String], names: &mut Names) {
     let mut own = true;
+    let mut plain = false;
     for (at, argument) in command.iter_mut().enumerate() {
         let option = own && argument.starts_with('-') && at > 0;
         if option && argument == "--" {
@@ -132,12 +148,16 @@ fn redact_command(command: &mut [String], names: &mut Names) {
         } else if option && let Some((option, value)) = argument.split_once('=') {
             let value = names.of(Kind::Argument, value);
             *argument = format!("{option}={value}");
+        } else if own && std::mem::take(&mut plain) {
+            names.public(argument);
         } else if at == 0 {
             names.path(argument);
             *argument = "iomap-trace".to_owned();
         } else if !(is_option(argument, option) || at == 1 && COMMANDS.contains(&argument.as_str()))
         {
             *argument = names.of(Kind::Argument, argument);
+        } else {
+            plain = PLAIN_ARGUMENTS.contains(&argument.as_str());
         }
     }
 }
@@ -247,13 +267,13 @@ mod tests {
     #[test]
     fn options_of_ours_stay_and_their_values_go() {
         let mut names = Names::default();
-        let line = "/opt/acme/iomap-trace exec --comm=acmed --stacks -o acme.jsonl -- acmed --acme";
+        let line = "/opt/acme/iomap-trace exec --comm=acmed --count 5 --stacks -o acme.jsonl -- acmed --acme";
         let mut command: Vec<_> = line.split(' ').map(str::to_owned).collect();
         redact_command(&mut command, &mut names);
         let line = command.join(" ");
         assert!(line.starts_with("iomap-trace exec --comm=a-"), "{line}");
         assert!(
-            line.contains(" --stacks -o a-") && line.contains(" -- a-"),
+            line.contains(" --count 5 --stacks -o a-") && line.contains(" -- a-"),
             "{line}"
         );
         assert!(!line.contains("acme"), "{line}");

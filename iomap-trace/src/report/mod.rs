@@ -7,6 +7,8 @@ mod compare;
 mod compare_words;
 mod detail;
 pub mod dossier;
+mod hosts;
+mod hosts_text;
 mod json;
 mod markdown;
 mod observer;
@@ -23,6 +25,7 @@ mod timeline;
 
 pub use budget::WarningBudget;
 pub use compare::{compare_text, section};
+pub use hosts::Host;
 pub use markdown::markdown;
 pub use observer::Observer;
 pub use progress::Progress;
