@@ -220,6 +220,15 @@ fn nothing_is_overwritten_and_nothing_left_behind() {
 }
 
 #[test]
+fn options_of_a_recording_are_not_for_a_log() {
+    let log = fixture("6.1-xfs-mmap-fexit.jsonl.zst");
+    for options in [["--duration", "1"], ["--pid", "1"], ["--probes", "fexit"]] {
+        let args = [&options[..], &["-o", "/nonexistent/b"]].concat();
+        assert_eq!(bundle(&args, &[&log]).status.code(), Some(2));
+    }
+}
+
+#[test]
 fn a_damaged_log_is_packed_up_to_its_damage() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = std::fs::read(fixture("6.1-xfs-mmap-fexit.jsonl.zst")).unwrap();

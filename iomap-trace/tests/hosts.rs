@@ -43,7 +43,7 @@ fn many_hosts_fit_into_80_columns_and_rows_say_whose_they_are() {
         .map(|n| {
             let log = dir
                 .path()
-                .join(format!("a-rather-long-host-name-{n}.jsonl"));
+                .join(format!("a-rather-long-host-name-{n}\u{1b}[2J.jsonl"));
             other_boot(&fixture(LOGS[n % 3]), &log, &format!("boot{n}"));
             log
         })
@@ -53,7 +53,7 @@ fn many_hosts_fit_into_80_columns_and_rows_say_whose_they_are() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     for n in 0..9 {
-        let name = format!("a-rather-long-host-name-{n}:");
+        let name = format!("a-rather-long-host-name-{n}\\u{{1b}}[2J:");
         assert_eq!(
             text.lines().filter(|line| **line == name).count(),
             1,
@@ -61,6 +61,7 @@ fn many_hosts_fit_into_80_columns_and_rows_say_whose_they_are() {
         );
     }
     assert_eq!(text.matches("all hosts").count(), 3);
+    assert!(!text.replace('\n', "").contains(char::is_control));
 }
 
 #[test]

@@ -17,6 +17,11 @@ use crate::report::{self, Format};
 /// Seconds for which is recorded when no log is given.
 const SECONDS: Duration = Duration::from_secs(30);
 
+/// Options that a log which is there already has no use for.
+const OF_A_RECORDING: [&str; 10] = [
+    "pid", "comm", "dev", "path", "ino", "cgroup", "duration", "count", "probes", "stacks",
+];
+
 /// Arguments of `bundle`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -38,7 +43,7 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
     /// Event logs [default: record one now]
-    #[arg(value_name = "LOG", conflicts_with = "duration")]
+    #[arg(value_name = "LOG", conflicts_with_all = OF_A_RECORDING)]
     logs: Vec<PathBuf>,
 }
 
@@ -53,6 +58,14 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         "a log is read more than once, so it cannot come from standard input: name a file"
     );
     let target = Target::create(&args.output)?;
+    let mut names = args.redact.then(Names::default);
+    let mut kernel = Kernel::probe(&Roots::default());
+    let boot_id = kernel.boot_id.clone();
+    if let Some(names) = &mut names {
+        kernel.boot_id = names.boot(&boot_id);
+        mounts(&mut kernel.mounts, names);
+    }
+    let doctor = doctor::json(&kernel).map_err(|e| format!("{e:#}"));
     // Open until the bundle is packed.
     let recorded = args
         .logs
@@ -67,16 +80,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             path: reopened(file),
         });
     }
-    let mut names = args.redact.then(Names::default);
-    let mut kernel = Kernel::probe(&Roots::default());
-    let boot_id = kernel.boot_id.clone();
-    if let Some(names) = &mut names {
-        kernel.boot_id = names.boot(&boot_id);
-        mounts(&mut kernel.mounts, names);
-    }
     let contents = Contents {
         logs,
-        doctor: doctor::json(&kernel).map_err(|e| format!("{e:#}")),
+        doctor,
         boot_id,
         names,
     };
