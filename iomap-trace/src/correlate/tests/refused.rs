@@ -147,7 +147,7 @@ impl Known<'_> {
     fn ordered_waited(&self, failure: &Failure, folio: (u64, u64), refused: u64) -> bool {
         let known = failure.ts_ns + GRACE_NS - SETTLES;
         let blocks = self.start.facts.ordered_blocks_release != Some(false);
-        let waited = |h: &Holder| {
+        let waited = |h: &&Holder| {
             let (Some(tried), Some(unlocked)) = (h.locked_ns, h.unlocked_ns) else {
                 return false;
             };
