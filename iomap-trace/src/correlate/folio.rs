@@ -419,6 +419,10 @@ fn held<'a>(look: Look<'a>, number: usize, refusal: &Folio) -> Why<'a> {
         if dirtied_at(case, refusal).is_some_and(|t| begin <= t.ts_ns) {
             return Some("dirtied meanwhile: it may have been dirty when it was refused");
         }
+        // Of a large folio another may have held another part at the same time.
+        if bytes.0 < held.pos || held.end < bytes.1 {
+            return Some("held a part of it: another may have held another part");
+        }
         // It may have waited all the while, if another can have been met.
         let other = |other: &Held| other.meets(bytes) && !other.same_lock(held);
         // Of very many it cannot be told.

@@ -212,12 +212,20 @@ fn a_large_folio_is_held_by_a_lock_beside_the_write() {
     };
     lock.pos += 8 * 4096;
     let settled = Event::Mark(Mark { ts_ns: 2100 });
-    let evidence = vec![Event::Refusal(large), Event::Holder(lock), settled];
-    let verdict = judge(&start(false), failure(Phase::Pre, "btrfs"), evidence);
-    assert_eq!(
-        (verdict.cause, verdict.confidence),
-        (Cause::ExtentLock, Confidence::Exact)
-    );
+    let mut whole = lock.clone();
+    (whole.pos, whole.len) = (256 * 4096, 16 * 4096);
+    let said = |lock| {
+        let evidence = vec![
+            Event::Refusal(large.clone()),
+            Event::Holder(lock),
+            settled.clone(),
+        ];
+        let verdict = judge(&start(false), failure(Phase::Pre, "btrfs"), evidence);
+        (verdict.cause, verdict.confidence)
+    };
+    // Another may have held another part.
+    assert_eq!(said(lock), (Cause::ExtentLock, Confidence::Window));
+    assert_eq!(said(whole), (Cause::ExtentLock, Confidence::Exact));
 }
 
 #[test]

@@ -166,7 +166,10 @@ impl Known<'_> {
                     && folio.0 < end
                     && times.is_some_and(|(tried, up)| tried <= up && write.0 < up && up < until)
             });
-            let certain = whole && !waited;
+            // Locks of a byte exclude each other, those of two parts of a folio do not.
+            let last = |end: u128| end.min(u128::from(u64::MAX));
+            let covers = pos <= folio.0 && last(folio.1) <= last(end_of(holder));
+            let certain = whole && covers && !waited;
             let sure = [Confidence::Window, Confidence::Exact][usize::from(certain)];
             let last = unlocked.min(write.1);
             let mut found = claim(cause, sure, Some(holder.tid));
