@@ -105,10 +105,10 @@ impl Known<'_> {
         if claims.is_empty() {
             claims.push(claim(Cause::Unknown, Confidence::None, None));
         }
-        // An error of the last millisecond before the write explains what nothing else does.
+        // An error of the last 20 ms before the write explains what nothing else does.
         let just_before = failure.wb_error_ns.is_some_and(|ns| {
             let begin = failure.ts_ns - failure.duration_ns;
-            failure.duration_ns > 0 && ns < begin && ns.saturating_add(1_000_000) >= begin
+            failure.duration_ns > 0 && ns < begin && ns.saturating_add(20_000_000) >= begin
         });
         if failure.phase == Phase::Pre
             && just_before
