@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use super::common::Common;
 use super::live::Stop;
+use super::output;
 use super::plan::{LogTo, Plan, Rows};
 use super::run;
 use crate::audit::Watcher;
@@ -144,10 +145,6 @@ fn create(path: &Path) -> Result<File> {
         })
 }
 
-fn write(mut out: impl Write, text: &[u8]) -> Result<()> {
-    match out.write_all(text).and_then(|()| out.flush()) {
-        // Whoever reads it has seen enough.
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("the report cannot be written"),
-    }
+fn write(out: impl Write, text: &[u8]) -> Result<()> {
+    output::write_all(out, text).context("the report cannot be written")
 }

@@ -1,7 +1,7 @@
 //! `iomap-trace compare`
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
+use super::output;
 use super::repro::{bytes, seconds};
 use crate::error::{ExitKind, Fail};
 use crate::probe::Choice;
@@ -247,11 +248,8 @@ fn text(args: &Args, comparison: &Comparison) -> Result<String> {
 }
 
 fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        // The reader has gone: there is nobody left to tell.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write the comparison to stdout"),
-    }
+    output::write_all(io::stdout(), text.as_bytes())
+        .context("cannot write the comparison to stdout")
 }
 
 /// Makes a schedule that broke an invariant smaller, saves it, and says how to replay it.

@@ -1,9 +1,9 @@
 //! `iomap-trace doctor`: what this kernel offers, and which probe each hook gets.
 
 use anyhow::Result;
-use std::io::Write;
 use std::process::ExitCode;
 
+use super::output;
 use crate::error::{ExitKind, Fail};
 use crate::event::{HookReport, HookState, ProgramReport};
 use crate::kernel::{Kernel, Roots};
@@ -62,12 +62,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         true => json::render(&findings)?,
         false => table::render(&findings),
     };
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever read us has seen enough.
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
-        other => other?,
-    }
+    output::write_all(std::io::stdout(), text.as_bytes())?;
     kernel.privileges.check()?;
     kernel.require_types()?;
     usable(&findings.hooks)?;

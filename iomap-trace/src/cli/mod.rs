@@ -8,6 +8,7 @@ pub mod doctor;
 mod exec;
 mod live;
 pub mod model;
+mod output;
 mod plan;
 mod record;
 pub mod report;

@@ -1,11 +1,12 @@
 //! `iomap-trace model`
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use super::output;
 use crate::correlate::{Confidence, Engine, Judged, Verdict};
 use crate::event::{OutcomeKind, Phase};
 use crate::reference::Policy;
@@ -46,11 +47,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         text(args, &scenario, &run)
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        // The reader has gone: there is nobody left to tell.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        result => result.context("cannot write the timeline to stdout")?,
-    }
+    output::write_all(io::stdout(), text.as_bytes())
+        .context("cannot write the timeline to stdout")?;
     Ok(ExitCode::SUCCESS)
 }
 

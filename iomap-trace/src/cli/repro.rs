@@ -1,13 +1,14 @@
 //! `iomap-trace repro`
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::output;
 use crate::text::printable;
 use crate::workload::{self, Locker, Mode, Options};
 
@@ -128,11 +129,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     } else {
         outcome.to_string()
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        // The reader has gone: there is nobody left to tell.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        result => result.context("cannot write the summary to stdout")?,
-    }
+    output::write_all(io::stdout(), text.as_bytes())
+        .context("cannot write the summary to stdout")?;
     Ok(ExitCode::SUCCESS)
 }
 
