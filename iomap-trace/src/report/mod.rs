@@ -1,4 +1,4 @@
-//! Verdicts in, text out: the live table, NDJSON, and the summary.
+//! Verdicts in, text out: the live table, NDJSON, the summary, and the long reports.
 
 pub mod audit;
 mod budget;
@@ -7,9 +7,11 @@ mod compare;
 mod compare_words;
 mod detail;
 pub mod dossier;
+mod html;
 mod json;
 mod markdown;
 mod observer;
+mod perfetto;
 mod progress;
 mod replay;
 mod session;
@@ -23,8 +25,10 @@ mod timeline;
 
 pub use budget::WarningBudget;
 pub use compare::{compare_text, section};
+pub use html::{Data, Failures, File as DataFile, Pair as DataPair, html};
 pub use markdown::markdown;
 pub use observer::Observer;
+pub use perfetto::Trace;
 pub use progress::Progress;
 pub use replay::{Watch, replay, replay_watched};
 pub use session::{Format, Session};
