@@ -4,6 +4,9 @@
 
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
 
+/// Link to the section that is not the Markdown's.
+const TIMELINE: &str = "<li><a href=\"#timeline\">Timeline</a></li>\n";
+
 /// The parts of the report.
 #[derive(Debug, Default)]
 pub(super) struct Body {
@@ -40,6 +43,10 @@ impl Body {
             if event == Event::End(TagEnd::Heading(HeadingLevel::H2)) {
                 titled = false;
                 body.contents.push_str("</a></li>\n");
+                if number == 1 {
+                    // It comes behind the finding.
+                    body.contents.push_str(TIMELINE);
+                }
                 section.push(own("</h2>\n"));
                 continue;
             }

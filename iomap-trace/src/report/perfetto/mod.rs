@@ -51,8 +51,8 @@ pub struct Trace {
     order: VecDeque<Source>,
     /// Pages are counted in this.
     page_size: u64,
-    /// The day before the first run, from which times count.
-    origin: Option<(Clock, u64)>,
+    /// The clock of the first run: times count from the day before.
+    origin: Option<Clock>,
     kernels: Vec<String>,
     flows: u64,
 }
@@ -77,8 +77,7 @@ impl Trace {
     }
 
     fn start(&mut self, start: &Start) {
-        self.origin
-            .get_or_insert((start.clock, start.clock.boot_ns));
+        self.origin.get_or_insert(start.clock);
         self.tracks.start(start);
         self.page_size = start.page_size;
         // Numbers begin anew.
@@ -115,9 +114,11 @@ impl Trace {
         let whole = slice(&name, start, end);
         let mut place = self.slice(&task, &whole, None, &args, out)?;
         if let (Some(locked), Some(unlocked)) = (holder.locked_ns, holder.unlocked_ns) {
-            let lock = slice(&format!("locked {bytes}"), locked, unlocked);
-            // A flow comes from the lock, where there is one.
-            place = self.slice(&task, &lock, place, &args, out)?.or(place);
+            // A flow comes from the lock, where it is not all of it.
+            if (locked, unlocked) != (start, end) {
+                let lock = slice(&format!("locked {bytes}"), locked, unlocked);
+                place = self.slice(&task, &lock, place, &args, out)?.or(place);
+            }
             let by = cell::task(&holder.comm, holder.pid, 40);
             let lock = slice(&format!("{name} by {by}"), locked, unlocked);
             self.slice(&file, &lock, None, &args, out)?;
@@ -267,7 +268,7 @@ impl Trace {
     /// negative numbers, and small enough for numbers of JSON to be exact.
     fn since_origin(&self, ts_ns: u64) -> Option<u64> {
         const DAY: i128 = 86_400_000_000_000;
-        let (origin, _) = self.origin?;
+        let origin = self.origin?;
         let clock = self.tracks.clock;
         let wall = i128::from(clock.wall_ns) + i128::from(ts_ns) - i128::from(clock.boot_ns);
         let since = wall - i128::from(origin.wall_ns) + DAY;
@@ -310,7 +311,7 @@ impl Trace {
     /// When `out` cannot be written.
     pub fn finish(&mut self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
         let origin = match self.origin {
-            Some((clock, ts_ns)) => format!("{} UTC less one day", date(clock, ts_ns)),
+            Some(clock) => format!("{} UTC less one day", date(clock, clock.boot_ns)),
             None => "no run".to_owned(),
         };
         self.writer.finish(&origin, &self.kernels, summary, out)

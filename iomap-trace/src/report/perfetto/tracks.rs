@@ -1,7 +1,7 @@
 //! Which thread of the trace a slice goes to.
 
 use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::ops::Range;
 
@@ -92,8 +92,10 @@ struct Open {
 #[derive(Debug, Default)]
 pub(super) struct Tracks {
     open: HashMap<(usize, Key), Open, RandomState>,
-    /// Boots that were seen, and of each whether a process of files was named.
-    hosts: Vec<(String, bool)>,
+    /// Boots that were seen.
+    hosts: Vec<String>,
+    /// Processes that have a name: that of the first task, or `files`.
+    processes: HashSet<u32, RandomState>,
     current: usize,
     threads: u32,
     /// The present run's.
@@ -104,13 +106,10 @@ impl Tracks {
     /// A run begins: processes and inodes mean something else on another machine.
     pub fn start(&mut self, start: &Start) {
         self.clock = start.clock;
-        let known = self
-            .hosts
-            .iter()
-            .position(|(boot, _)| *boot == start.boot_id);
+        let known = self.hosts.iter().position(|boot| *boot == start.boot_id);
         self.current = known.unwrap_or_else(|| {
             if self.hosts.len() < HOSTS {
-                self.hosts.push((start.boot_id.clone(), false));
+                self.hosts.push(start.boot_id.clone());
             }
             self.hosts.len() - 1
         });
@@ -221,16 +220,10 @@ impl Tracks {
                 "further files".to_owned(),
             ),
         };
-        let files = pid == files_id(*host);
-        let named = self.hosts.get_mut(*host).map(|host| &mut host.1);
-        match named {
-            // The first track of files names their process, and puts it on top.
-            Some(named) if files && !*named => {
-                *named = true;
-                writer.process(pid, &format!("{process}{suffix}"), Some(-1), out)?;
-            }
-            _ if files => {}
-            _ => writer.process(pid, &format!("{process}{suffix}"), None, out)?,
+        if self.processes.insert(pid) {
+            // Files stand on top.
+            let sort_index = (pid == files_id(*host)).then_some(-1);
+            writer.process(pid, &format!("{process}{suffix}"), sort_index, out)?;
         }
         Ok(Open {
             pid,

@@ -2,7 +2,6 @@
 const canvas = document.getElementById("chart");
 const tip = document.getElementById("tip");
 const ROWS = 24;
-const ROW = 26;
 const AXIS = 26;
 const MARK = 4;
 let rowsBy = "file";
@@ -11,6 +10,8 @@ let colors = {};
 let rows = [];
 let rowAt = new Map();
 let label = 180;
+// Height of a row: few are higher.
+let rowHigh = 26;
 let width = 0;
 
 const numberBy = { file: (i) => i.file, writer: writerOf, party: partyOf, cause: (i) => i.cause };
@@ -41,18 +42,20 @@ function layOut() {
   }
 }
 
+function rowHeight() {
+  return Math.round(Math.min(Math.max(200 / Math.max(rows.length, 1), 26), 52));
+}
+
 const rowOf = (item) => rowAt.get(numberBy[rowsBy](item)) ?? rows.length - 1;
 const xOf = (t) => label + (t - view.from) / (view.to - view.from) * (width - label);
 const timeAt = (x) => view.from + (x - label) / (width - label) * (view.to - view.from);
 
-// The box of a failure's mark, or of a bin's.
+// The box of a failure's mark; that of a bin has the height of its row.
 function boxOf(item) {
   const x = xOf(item.t);
-  const top = rowOf(item) * ROW;
-  if (!binned) return { x: x - MARK / 2, y: top + 5, w: MARK, h: ROW - 10 };
-  const wide = Math.max(xOf(item.t + data.width_us) - x, 2);
-  const high = 4 + (ROW - 8) * (greatest > 1 ? Math.log(item.n + 1) / Math.log(greatest + 1) : 1);
-  return { x, y: top + ROW - 2 - high, w: wide, h: high };
+  const top = rowOf(item) * rowHigh;
+  if (!binned) return { x: x - MARK / 2, y: top + 5, w: MARK, h: rowHigh - 10 };
+  return { x, y: top + 1, w: Math.max(xOf(item.t + data.width_us) - x, 2), h: rowHigh - 2 };
 }
 
 function cut(context, text, room, end) {
@@ -67,7 +70,8 @@ function draw() {
   const scale = window.devicePixelRatio || 1;
   width = canvas.clientWidth;
   label = Math.min(Math.max(width * 0.2, 90), 260);
-  const height = Math.max(rows.length, 1) * ROW + AXIS;
+  rowHigh = rowHeight();
+  const height = Math.max(rows.length, 1) * rowHigh + AXIS;
   canvas.style.height = `${height}px`;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
@@ -82,9 +86,10 @@ function draw() {
   context.rect(label, 0, width - label, height - AXIS);
   context.clip();
   const visible = inView();
-  for (const item of visible) if (item.phase !== POST) drawMark(context, item);
+  if (binned) drawBars(context, visible);
+  for (const item of binned ? [] : visible) if (item.phase !== POST) drawMark(context, item);
   // Stale ones lie above all others.
-  for (const item of visible) if (item.phase === POST) drawMark(context, item);
+  for (const item of binned ? [] : visible) if (item.phase === POST) drawMark(context, item);
   if (selected !== null) {
     const box = boxOf(selected);
     context.strokeStyle = colors.focus;
@@ -92,6 +97,41 @@ function draw() {
     context.strokeRect(box.x - 3, box.y - 3, box.w + 6, box.h + 6);
   }
   context.restore();
+}
+
+// All bins of a row at one place are one bar: its height says how many failures (logarithmic), its
+// parts which causes, a mark above it that some are stale.
+function drawBars(context, visible) {
+  const wide = Math.max(xOf(data.width_us) - xOf(0), 2);
+  const bars = new Map();
+  let most = 1;
+  for (const item of visible) {
+    const column = Math.floor((xOf(item.t) - label + wide * 0.01) / wide);
+    const key = `${rowOf(item)} ${column}`;
+    let bar = bars.get(key);
+    if (bar === undefined) {
+      bar = { row: rowOf(item), x: label + column * wide, n: 0, stale: false, parts: new Map() };
+      bars.set(key, bar);
+    }
+    bar.n += item.n;
+    bar.stale ||= item.phase === POST;
+    bar.parts.set(item.cause, (bar.parts.get(item.cause) ?? 0) + item.n);
+    most = Math.max(most, bar.n);
+  }
+  for (const bar of bars.values()) {
+    const high = 3 + (rowHigh - 11) * Math.log(bar.n + 1) / Math.log(most + 1);
+    let y = (bar.row + 1) * rowHigh - 2;
+    for (const [cause, n] of [...bar.parts].sort(([a], [b]) => a - b)) {
+      const part = high * n / bar.n;
+      context.fillStyle = colors.causes[cause];
+      context.fillRect(bar.x, y - part, wide, part);
+      y -= part;
+    }
+    if (bar.stale) {
+      context.fillStyle = colors.danger;
+      context.fillRect(bar.x, bar.row * rowHigh + 1, wide, 3);
+    }
+  }
 }
 
 function drawMark(context, item) {
@@ -113,10 +153,10 @@ function drawRows(context) {
   context.font = "12.5px system-ui, 'DejaVu Sans', sans-serif";
   context.textBaseline = "middle";
   rows.forEach((row, place) => {
-    const middle = place * ROW + ROW / 2;
+    const middle = place * rowHigh + rowHigh / 2;
     if (place % 2 === 0) {
       context.fillStyle = colors.stripe;
-      context.fillRect(0, place * ROW, width, ROW);
+      context.fillRect(0, place * rowHigh, width, rowHigh);
     }
     context.textAlign = "right";
     context.fillStyle = colors.quiet;
@@ -130,7 +170,7 @@ function drawRows(context) {
   if (rows.length === 0) {
     context.textAlign = "left";
     context.fillStyle = colors.quiet;
-    context.fillText("No failure passes these filters.", label + 10, ROW / 2);
+    context.fillText("No failure passes these filters.", label + 10, rowHigh / 2);
   }
 }
 
@@ -180,7 +220,7 @@ function redraw() {
 
 // The failure whose mark is nearest to a place, if one is near.
 function nearest(x, y) {
-  const row = Math.floor(y / ROW);
+  const row = Math.floor(y / rowHigh);
   const reach = 6;
   const from = firstFrom(shown, timeAt(x - reach) - data.width_us);
   let best = null;
@@ -190,8 +230,9 @@ function nearest(x, y) {
     if (item.t > timeAt(x + reach)) break;
     if (rowOf(item) !== row) continue;
     const box = boxOf(item);
-    const away = Math.max(box.x - x, x - box.x - box.w, 0) + (item.phase === POST ? 0 : 0.1)
-      + Math.max(box.y - y, 0) / 100;
+    // Stale ones come first, and the larger bin.
+    const away = Math.max(box.x - x, x - box.x - box.w, 0) + (item.phase === POST && !binned ? 0 : 0.1)
+      + 1 / item.n;
     if (away <= reach && away < least) [best, least] = [item, away];
   }
   return best;

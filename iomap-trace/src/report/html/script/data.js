@@ -13,7 +13,6 @@ const OTHERS = 0;
 const writerOf = (item) => data.pairs[item.pair].writer;
 const partyOf = (item) => data.pairs[item.pair].party;
 const POST = data.phases.length - 1;
-const greatest = items.reduce((most, item) => Math.max(most, item.n), 1);
 
 // What is chosen; null: all of it.
 const chosen = { file: null, task: null, phase: null, causes: new Set(data.causes.keys()) };

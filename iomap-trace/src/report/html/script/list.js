@@ -1,13 +1,16 @@
 // The failures of the section that is shown, as a table.
 const LISTED = 100;
 const list = document.getElementById("list");
+// The day is said where there are several.
+const days = new Set([moment(first), moment(last)].map(([day]) => day)).size;
+const clock = (i, digits) => moment(i.t, digits).slice(days > 1 ? 0 : 1).join(" ");
 const columns = binned
   ? [
-    ["begins (UTC)", (i) => i.t, (i) => moment(i.t).join(" ")],
+    ["begins (UTC)", (i) => i.t, (i) => clock(i, 3)],
     ["failures", (i) => i.n, (i) => count(i.n)],
   ]
   : [
-    ["seen (UTC)", (i) => i.t, (i) => moment(i.t, 6).join(" ")],
+    ["seen (UTC)", (i) => i.t, (i) => clock(i, 6)],
     ["failure", (i) => i.id, (i) => (data.runs > 1 ? `${i.id} of run ${i.run}` : String(i.id))],
     ["after", (i) => i.took, (i) => (i.took > 0 ? duration(i.took) : "not seen")],
     ["first byte", (i) => Number(i.pos), (i) => i.pos],
@@ -20,7 +23,7 @@ columns.push(
   ["writer", writer],
   ["other party", party],
 );
-const order = { column: 0, down: false };
+const order = { column: binned ? 1 : 0, down: binned };
 let listed = [];
 
 function makeList() {
