@@ -5,6 +5,7 @@
 //! A live run and the replay of its log go through the same code.
 
 pub mod audit;
+pub mod bundle;
 pub mod capture;
 pub mod cli;
 pub mod clock;

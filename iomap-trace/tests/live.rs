@@ -12,6 +12,8 @@ mod harness;
 
 #[path = "live/audit.rs"]
 mod audit;
+#[path = "live/bundle.rs"]
+mod bundle;
 #[path = "live/counts.rs"]
 mod counts;
 #[path = "live/ends.rs"]

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::common::Common;
 use super::live::Stop;
-use super::plan::{Plan, Rows};
+use super::plan::{LogTo, Plan, Rows};
 use super::run;
 use crate::audit::Watcher;
 use crate::report::audit::{Audited, Ended, FailOn, audit_text, junit};
@@ -98,7 +98,7 @@ fn plan(args: &Args) -> Plan {
         },
         rows: Rows::Stderr,
         summary: Rows::Stderr,
-        log: args.output.clone(),
+        log: args.output.clone().map(LogTo::Path),
         command: args.command.clone(),
         fail_on: args.fail_on,
     }

@@ -35,17 +35,29 @@ struct Findings<'a> {
     notes: Vec<String>,
 }
 
-/// Runs `doctor`: prints what could be found, then fails if tracing is not possible.
-pub fn run(args: &Args) -> Result<ExitCode> {
-    let kernel = Kernel::probe(&Roots::default());
-    let survey = crate::probe::survey(&kernel, args.probes);
-    let findings = Findings {
+/// What `doctor --json` prints of `kernel`.
+///
+/// # Errors
+/// When there is no memory for it.
+pub(super) fn json(kernel: &Kernel) -> Result<String> {
+    json::render(&findings(kernel, Choice::Auto))
+}
+
+fn findings(kernel: &Kernel, choice: Choice) -> Findings<'_> {
+    let survey = crate::probe::survey(kernel, choice);
+    Findings {
         plan: survey.plan,
         hooks: survey.hooks,
         programs: survey.programs,
         notes: kernel.notes(),
-        kernel: &kernel,
-    };
+        kernel,
+    }
+}
+
+/// Runs `doctor`: prints what could be found, then fails if tracing is not possible.
+pub fn run(args: &Args) -> Result<ExitCode> {
+    let kernel = Kernel::probe(&Roots::default());
+    let findings = findings(&kernel, args.probes);
     let text = match args.json {
         true => json::render(&findings)?,
         false => table::render(&findings),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::common::Common;
-use super::plan::{Plan, Rows};
+use super::plan::{LogTo, Plan, Rows};
 use super::run;
 use super::trace::Kind;
 use crate::report::audit::FailOn;
@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         } else {
             Rows::Stderr
         },
-        log: args.output.clone(),
+        log: args.output.clone().map(LogTo::Path),
         command: args.command.clone(),
         fail_on: args.fail_on,
     })

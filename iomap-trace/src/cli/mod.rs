@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 mod audit;
+mod bundle;
 mod common;
 pub mod compare;
 pub mod doctor;
@@ -53,6 +54,8 @@ enum Command {
     Audit(audit::Args),
     /// Give the same verdicts from event logs
     Report(report::Args),
+    /// Pack a bug report: log, reports, doctor, kernel messages
+    Bundle(bundle::Args),
     /// Show what this kernel offers, which probe each hook gets, and why
     Doctor(doctor::Args),
     /// Make direct writes collide, and tell what was done
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Some(Command::Exec(args)) => exec::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Bundle(args)) => bundle::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Repro(args)) => repro::run(&args),
         Some(Command::Model(args)) => model::run(&args),

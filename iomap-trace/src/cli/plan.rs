@@ -1,6 +1,7 @@
 //! What a live run is to do.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::PathBuf;
 
 use super::common::Common;
@@ -14,6 +15,15 @@ pub enum Rows {
     Stderr,
 }
 
+/// Where the event log goes.
+#[derive(Debug)]
+pub enum LogTo {
+    /// A file to create.
+    Path(PathBuf),
+    /// An empty file that is open, compressed.
+    File(File),
+}
+
 /// A live run.
 #[derive(Debug)]
 pub struct Plan {
@@ -21,7 +31,7 @@ pub struct Plan {
     pub format: Format,
     pub rows: Rows,
     pub summary: Rows,
-    pub log: Option<PathBuf>,
+    pub log: Option<LogTo>,
     /// Command of `exec` or `audit`; empty otherwise.
     pub command: Vec<OsString>,
     /// Failures that make a command fail which did not fail itself.

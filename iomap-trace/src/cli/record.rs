@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::common::Common;
-use super::plan::{Plan, Rows};
+use super::plan::{LogTo, Plan, Rows};
 use super::run;
 use crate::report::audit::FailOn;
 use crate::report::{self, Format};
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         },
         rows: Rows::Stderr,
         summary: Rows::Stderr,
-        log: Some(args.output.clone()),
+        log: Some(LogTo::Path(args.output.clone())),
         command: Vec::new(),
         fail_on: FailOn::Never,
     })

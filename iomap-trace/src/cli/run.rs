@@ -8,7 +8,7 @@ use std::process::{ExitCode, ExitStatus};
 use std::rc::Rc;
 
 use super::live::{Live, Stop};
-use super::plan::Plan;
+use super::plan::{LogTo, Plan};
 use super::scope;
 use super::signals::Signals;
 use super::verbose;
@@ -54,7 +54,7 @@ pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Resul
         verbose::show();
     }
     let mut tracer = Tracer::attach(&kernel, &options)?;
-    let log = plan.log.as_deref().map(create).transpose()?;
+    let log = plan.log.as_ref().map(open_log).transpose()?;
     announce(&tracer, plan);
     let start = start(&kernel, &tracer);
     let converter = Converter::new(Rc::clone(&kernel), options.stacks);
@@ -66,7 +66,14 @@ pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Resul
     runtime.block_on(live.run(start, plan))
 }
 
-fn create(path: &Path) -> Result<Writer> {
+fn open_log(to: &LogTo) -> Result<Writer> {
+    let path = match to {
+        LogTo::Path(path) => path,
+        LogTo::File(file) => {
+            let file = file.try_clone().context("the event log cannot be opened")?;
+            return Writer::new(file, "event log", true);
+        }
+    };
     ensure!(
         path != Path::new("-"),
         "an event log goes to a file: name one, or use `trace --format json` for standard output"

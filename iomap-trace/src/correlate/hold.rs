@@ -147,14 +147,15 @@ fn doubt(
     if !best.began && lingering(look, number, refusal, entered).is_some() {
         return Some("another's unlock had begun shortly before, and may not have ended");
     }
-    (!best.settled && waited(look, number, refusal))
+    (!best.settled && waited(look, number, refusal, best.held))
         .then_some("ordered I/O waited for its range, and may have held a part of it for a moment")
 }
 
-/// Whether completion of an ordered extent had been waiting for a part of the folio, which it locked
+/// Whether completion of an ordered extent had been waiting for a part of the folio, which it had
 /// after the refusal: it can have had a front of it for a moment, which it gave back (6.1 on), or
-/// have had it before the last attempt that is on record (5.10).
-fn waited(look: Look, number: usize, refusal: &Folio) -> bool {
+/// have had it before the last attempt that is on record (5.10). When it tried last says nothing: it
+/// is none of those that can have had all of it, but for `best`.
+fn waited(look: Look, number: usize, refusal: &Folio, best: &Held) -> bool {
     let refused = refusal.ts_ns;
     let bytes = look.bytes(refusal);
     // What is given up later than that may not be known when the case is decided.
@@ -164,7 +165,7 @@ fn waited(look: Look, number: usize, refusal: &Folio) -> bool {
         .ordered_since(look.places(number), (refused, known));
     let mut later = later.take(LATER).enumerate();
     later.any(|(at, held)| {
-        let waited = held.start_ns <= refused && refused < held.tried && held.meets(bytes);
+        let waited = held.start_ns <= refused && !held.same_lock(best) && held.meets(bytes);
         // Of very many it cannot be told.
         held.kind == HolderKind::OrderedIo && waited || at + 1 == LATER
     })

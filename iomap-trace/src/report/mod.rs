@@ -7,6 +7,8 @@ mod compare;
 mod compare_words;
 mod detail;
 pub mod dossier;
+mod hosts;
+mod hosts_text;
 mod html;
 mod json;
 mod markdown;
@@ -25,6 +27,7 @@ mod timeline;
 
 pub use budget::WarningBudget;
 pub use compare::{compare_text, section};
+pub use hosts::Host;
 pub use html::{Data, Failures, File as DataFile, Pair as DataPair, html};
 pub use markdown::markdown;
 pub use observer::Observer;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::progress::Progress;
 use super::session::{Format, Session};
@@ -53,6 +53,9 @@ pub fn replay_watched(
     };
     let read = logs.iter().try_for_each(|log| {
         let mut reader = Reader::open(log)?.ahead();
+        if logs.len() > 1 {
+            replay.session.host(&host_name(log));
+        }
         replay.log(&mut reader)
     });
     if replay.session.summary().runs > 0 {
@@ -96,6 +99,13 @@ impl Replay<'_> {
         }
         Ok(())
     }
+}
+
+/// A host by the name of its log: `db1` of `/var/log/db1.jsonl.zst`.
+fn host_name(log: &Path) -> String {
+    let name = log.file_name().unwrap_or(log.as_os_str()).to_string_lossy();
+    let name = name.strip_suffix(".zst").unwrap_or(&name);
+    name.strip_suffix(".jsonl").unwrap_or(name).to_owned()
 }
 
 /// Bytes of all logs together, if all are regular files.

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::rc::Rc;
 
+use super::cell;
 use super::dossier::Collector;
+use super::hosts::Hosts;
 use super::html::{Failures, html};
 use super::json;
 use super::markdown::markdown;
@@ -61,6 +63,8 @@ pub struct Session {
     /// Writes trace events as they come.
     trace: Option<Box<Trace>>,
     summary: Summary,
+    /// The sums of each host, when logs of several are expected.
+    hosts: Hosts,
     /// Sees the same events and verdicts.
     observer: Option<Rc<RefCell<dyn Observer>>>,
     /// Emptied after each event; kept for its memory.
@@ -95,9 +99,16 @@ impl Session {
             failures,
             trace,
             summary: Summary::default(),
+            hosts: Hosts::default(),
             observer: None,
             judged: Vec::new(),
         }
+    }
+
+    /// What follows was recorded on another host, perhaps: its sums are kept apart if its boot is
+    /// another, and it is called `name` then.
+    pub fn host(&mut self, name: &str) {
+        self.hosts.next(name);
     }
 
     /// Shows everything to `observer` as well, each event before its verdicts.
@@ -112,7 +123,7 @@ impl Session {
     pub fn event(&mut self, event: Event, out: &mut dyn Write) -> Result<()> {
         if let Event::Start(start) = &event {
             self.end_run(out)?;
-            self.summary.start(start);
+            self.hosts.start(start, &mut self.summary);
             self.table.set_clock(start.clock);
             self.engine = Some(Engine::new(start));
         }
@@ -135,7 +146,8 @@ impl Session {
         if let Some(engine) = &mut self.engine {
             if let Event::End(end) = event {
                 self.end_run(out)?;
-                self.summary.end(&end);
+                self.hosts
+                    .each(&mut self.summary, |summary| summary.end(&end));
             } else {
                 engine.push(event, &mut self.judged);
                 self.write_judged(out)?;
@@ -152,7 +164,8 @@ impl Session {
     pub fn end_run(&mut self, out: &mut dyn Write) -> Result<()> {
         if let Some(mut engine) = self.engine.take() {
             let open = engine.finish(&mut self.judged);
-            self.summary.left_open(open);
+            self.hosts
+                .each(&mut self.summary, |summary| summary.left_open(open));
             self.write_judged(out)?;
         }
         Ok(())
@@ -164,6 +177,7 @@ impl Session {
     /// When `out` cannot be written.
     pub fn finish(&mut self, out: &mut dyn Write) -> Result<()> {
         self.end_run(out)?;
+        self.hosts.finish(&mut self.summary);
         match self.format {
             Format::Json => json::line(out, &self.summary)?,
             Format::Table { width } => {
@@ -211,12 +225,13 @@ impl Session {
 
     fn write_judged(&mut self, out: &mut dyn Write) -> Result<()> {
         for judged in self.judged.drain(..) {
-            self.summary.judged(&judged);
+            self.hosts
+                .each(&mut self.summary, |summary| summary.judged(&judged));
             if let Some(collector) = &mut self.collector {
                 collector.judged(&judged);
             }
             if let Some(failures) = &mut self.failures {
-                failures.judged(&judged);
+                failures.judged(&judged, self.summary.host.as_ref());
             }
             if let Some(trace) = &mut self.trace {
                 trace.judged(&judged, out)?;
@@ -225,7 +240,12 @@ impl Session {
                 observer.borrow_mut().judged(&judged);
             }
             match self.format {
-                Format::Table { .. } => self.table.row(&judged, out)?,
+                Format::Table { .. } => {
+                    if let Some(host) = self.hosts.announce() {
+                        writeln!(out, "{}:", cell::clean(host, true))?;
+                    }
+                    self.table.row(&judged, out)?;
+                }
                 Format::Json => json::line(out, &judged.verdict)?,
                 Format::Timeline { .. }
                 | Format::Markdown

@@ -4,9 +4,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 use super::budget::WarningBudget;
+use super::hosts::Host;
 use super::tally::{Counts, FileId, Pair, Tally};
 use crate::correlate::{Cause, Judged, Open};
-use crate::event::{End, OutcomeKind, Phase, Start};
+use crate::event::{End, OutcomeKind, Phase, Start, Text};
 
 /// Records lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -93,6 +94,12 @@ pub struct Summary {
     pub files: Tally<FileId>,
     /// Failures by writer and other party, where one is named.
     pub pairs: Tally<Pair>,
+    /// The sums of each host, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Host>,
+    /// The present host, where there may be several.
+    #[serde(skip)]
+    pub host: Option<Text>,
     #[serde(skip)]
     budget: WarningBudget,
     #[serde(skip)]
@@ -145,6 +152,7 @@ impl Summary {
             dev: failure.dev,
             root: failure.root,
             ino: failure.ino,
+            host: self.host.clone(),
         };
         let entry = self.files.add(file, failure.phase);
         if let (Some(entry), Some(path)) = (entry, &failure.path) {
@@ -161,6 +169,7 @@ impl Summary {
                 party_comm: party.comm.clone(),
                 party_pid: party.pid,
                 did: party.did.as_str().into(),
+                host: self.host.clone(),
             };
             self.pairs.add(pair, failure.phase);
         }

@@ -6,6 +6,7 @@ use tabled::settings::object::Columns;
 use tabled::settings::{Alignment, Padding, Style};
 
 use super::cell;
+use super::hosts_text::hosts_text;
 use super::summary::{Cost, StillOpen, Summary};
 use super::tally::{Entry, FileId};
 use crate::correlate::Cause;
@@ -48,7 +49,7 @@ pub fn footer(summary: &Summary, live: &Live) -> String {
 /// The summary as text, its lines at most `width` columns wide, 80 at least.
 pub fn summary_text(summary: &Summary, width: usize) -> String {
     let width = width.max(super::DEFAULT_WIDTH);
-    let mut text = String::new();
+    let mut text = hosts_text(summary, width);
     let total = summary.failures.total();
     let time = cell::duration(summary.duration_ns);
     if total == 0 {
@@ -145,6 +146,14 @@ fn by_file(text: &mut String, summary: &Summary, width: usize) {
 }
 
 fn file_name(file: &FileId, entry: &Entry) -> String {
+    let name = name_of(file, entry);
+    match &file.host {
+        Some(host) => format!("{}:{name}", cell::clean(host, true)),
+        None => name,
+    }
+}
+
+fn name_of(file: &FileId, entry: &Entry) -> String {
     match (&entry.path, file.root) {
         (Some(path), _) => cell::clean(path, !entry.path_escaped),
         (None, None) => format!("{}:{}", file.dev, file.ino),
@@ -160,8 +169,16 @@ fn by_pair(text: &mut String, summary: &Summary, width: usize) {
     let rest = rows.len().saturating_sub(TOP);
     let did_room = width - 48 - digits(summary).max(8);
     let rows = rows.into_iter().take(TOP).map(|(pair, entry)| {
+        let writer = match &pair.host {
+            Some(host) => {
+                let task = cell::task(&pair.comm, pair.pid, 14);
+                let host = cell::clean(host, true);
+                format!("{}:{task}", cell::fit_start(&host, 20 - cell::width(&task)))
+            }
+            None => cell::task(&pair.comm, pair.pid, 21),
+        };
         [
-            cell::task(&pair.comm, pair.pid, 21),
+            writer,
             cell::task(&pair.party_comm, pair.party_pid, 21),
             cell::fit_end(&cell::clean(&pair.did, false), did_room),
             entry.counts.total().to_string(),

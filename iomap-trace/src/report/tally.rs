@@ -48,6 +48,9 @@ pub struct FileId {
     pub root: Option<u64>,
     /// Inode number.
     pub ino: u64,
+    /// Host, where a report has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Text>,
 }
 
 /// A writer and the other party.
@@ -63,6 +66,9 @@ pub struct Pair {
     pub party_pid: u32,
     /// What it did.
     pub did: Text,
+    /// Host, where a report has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Text>,
 }
 
 /// What is known of a key.
@@ -114,6 +120,16 @@ impl<K: Ord + Hash> Tally<K> {
     /// Failures of the keys that were too many to be counted apart.
     pub fn others(&self) -> Counts {
         self.others
+    }
+
+    /// Changes the keys, which must stay different.
+    pub(super) fn map_keys(&mut self, change: impl Fn(&mut K)) {
+        let entries = std::mem::take(&mut self.entries);
+        let changed = entries.into_iter().map(|(mut key, entry)| {
+            change(&mut key);
+            (key, entry)
+        });
+        self.entries = changed.collect();
     }
 
     /// Number of keys.

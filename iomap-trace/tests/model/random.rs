@@ -2,7 +2,7 @@
 
 use crate::agreement::{judge, truth_of, wrong};
 use iomap_trace::correlate::{Cause, Confidence, Judged};
-use iomap_trace::reference::model::{Degrade, Kernel, Scenario, Shape, Truth};
+use iomap_trace::reference::model::{Degrade, Kernel, Reason, Scenario, Shape, Truth};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -66,8 +66,10 @@ fn decidable(seed: u64) -> Vec<(Judged, Truth)> {
             let lock = |cause| matches!(cause, Cause::OrderedIo | Cause::ExtentLock);
             let heads = |cause| matches!(cause, Cause::Buffers | Cause::Journal);
             let unknown = judged.verdict.cause == Cause::Unknown;
+            // Its other parts may be on record.
+            let front = |r: &Reason| r.holders.is_empty() || unknown && r.cause == Cause::OrderedIo;
             let mut reasons = truth.reasons.iter();
-            reasons.all(|r| !(lock(r.cause) && r.holders.is_empty() || heads(r.cause) && unknown))
+            reasons.all(|r| !(lock(r.cause) && front(r) || heads(r.cause) && unknown))
                 && (truth.kernel >= Kernel::V6_18 || judged.failure.fs == "btrfs")
         })
         .collect()

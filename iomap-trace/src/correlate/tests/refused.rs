@@ -142,12 +142,18 @@ impl Known<'_> {
         found
     }
 
-    /// An ordered extent waited for a part of the folio when it was refused, and was locked later, as
+    /// An ordered extent waited for a part of the folio when it was refused, and had it later, as
     /// far as that was over within the grace period.
-    fn ordered_waited(&self, failure: &Failure, folio: (u64, u64), refused: u64) -> bool {
+    fn ordered_waited(
+        &self,
+        failure: &Failure,
+        folio: (u64, u64),
+        refused: u64,
+        best: &Holder,
+    ) -> bool {
         let known = failure.ts_ns + GRACE_NS - SETTLES;
         let blocks = self.start.facts.ordered_blocks_release != Some(false);
-        let waited = |h: &Holder| {
+        let waited = |h: &&Holder| {
             let (Some(tried), Some(unlocked)) = (h.locked_ns, h.unlocked_ns) else {
                 return false;
             };
@@ -155,7 +161,8 @@ impl Known<'_> {
                 && (h.dev, h.root, h.ino) == inode(failure)
                 && meet(folio, (h.pos, h.len))
                 && h.start_ns <= refused
-                && refused < tried
+                && refused < unlocked
+                && (h.kind, h.tid, h.locked_ns) != (best.kind, best.tid, best.locked_ns)
                 && tried <= unlocked
                 && unlocked < known
         };
@@ -249,7 +256,7 @@ impl Known<'_> {
             && holder.unlocked_by.is_none()
             && until <= self.complete_ns
             && (began || last.is_none())
-            && (had || !self.ordered_waited(failure, folio, refused));
+            && (had || !self.ordered_waited(failure, folio, refused, holder));
         let (cause, own) = self.named(failure, holder);
         let confidence = [Confidence::Window, Confidence::Exact][usize::from(sure)];
         let mut found = claim(cause, confidence, Some(holder.tid));

@@ -8,7 +8,7 @@ pub enum FailOn {
     /// None.
     #[default]
     Never,
-    /// Those that may leave stale data in the page cache (phase post).
+    /// Those that may leave the page cache stale (phase post).
     Stale,
     /// Every failed invalidation.
     Any,

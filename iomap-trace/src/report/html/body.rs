@@ -157,7 +157,8 @@ mod tests {
                     let attributes = tag.split_once(' ').map_or("", |(_, rest)| rest);
                     let known = ["", "/", "tabindex=\"0\"", "class=\"wide\""].contains(&attributes)
                         || attributes.starts_with("id=\"s") || attributes.starts_with("href=\"#s")
-                        || attributes.starts_with("start=\"");
+                        || attributes.starts_with("start=\"")
+                        || attributes == "href=\"#timeline\"";
                     prop_assert!(known, "{tag}");
                 }
             }

@@ -1,11 +1,11 @@
 //! What the page's script reads.
 
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::failures::{CAUSES, CONFIDENCES, Failures, OUTCOMES, PHASES};
 use crate::correlate::{Cause, Confidence};
-use crate::event::{OutcomeKind, Phase};
+use crate::event::{OutcomeKind, Phase, Text};
 use crate::report::cell;
 
 /// Columns of a command name with its process.
@@ -122,23 +122,30 @@ impl Data {
             ..Self::default()
         };
         let files = all.files.entries().iter();
+        let hosts: BTreeSet<_> = all
+            .files
+            .entries()
+            .iter()
+            .flat_map(|entry| &entry.value.host)
+            .collect();
+        let several = hosts.len() > 1;
         data.files = files
             .map(|entry| File {
-                name: entry.value.clone(),
+                name: on(several, entry.value.host.as_ref(), entry.value.name.clone()),
                 failures: entry.failures,
             })
             .collect();
-        data.name_pairs(all);
+        data.name_pairs(all, several);
         data.add_points(all);
         data.add_bins(all);
         data
     }
 
-    fn name_pairs(&mut self, all: &Failures) {
+    fn name_pairs(&mut self, all: &Failures, several: bool) {
         let mut numbers: HashMap<String, usize> = HashMap::new();
         let tasks = &mut self.tasks;
-        let mut number = |comm: &str, pid| {
-            let name = cell::task(comm, pid, TASK);
+        let mut number = |comm: &str, pid, host| {
+            let name = on(several, host, cell::task(comm, pid, TASK));
             *numbers.entry(name).or_insert_with_key(|name| {
                 tasks.push(name.clone());
                 tasks.len() - 1
@@ -152,11 +159,11 @@ impl Data {
                     did: String::new(),
                 },
                 Some(pair) => Pair {
-                    writer: Some(number(&pair.writer.0, pair.writer.1)),
+                    writer: Some(number(&pair.writer.0, pair.writer.1, pair.host.as_ref())),
                     party: pair
                         .party
                         .as_ref()
-                        .map(|((comm, pid), _)| number(comm, *pid)),
+                        .map(|((comm, pid), _)| number(comm, *pid, pair.host.as_ref())),
                     did: pair.party.as_ref().map_or_else(String::new, |(_, did)| {
                         cell::fit_end(&cell::clean(did, true), TASK)
                     }),
@@ -212,6 +219,17 @@ impl Data {
                 )
             })
             .collect();
+    }
+}
+
+/// `name`, with its host where there are several.
+fn on(several: bool, host: Option<&Text>, name: String) -> String {
+    match host.filter(|_| several) {
+        Some(host) => format!(
+            "{name} on {}",
+            cell::fit_end(&cell::clean(host, true), TASK)
+        ),
+        None => name,
     }
 }
 

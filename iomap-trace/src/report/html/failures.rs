@@ -16,9 +16,17 @@ const LONGEST: usize = 512;
 /// A task: command name and process.
 type Task = (Text, u32);
 
+/// A file's name, and its host where there may be several.
+#[derive(Clone, Debug)]
+pub(super) struct FileName {
+    pub name: String,
+    pub host: Option<Text>,
+}
+
 /// A writer, and the other party with what it did.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PairKey {
+    pub host: Option<Text>,
     pub writer: Task,
     pub party: Option<(Task, Text)>,
 }
@@ -27,7 +35,7 @@ pub(super) struct PairKey {
 /// up to 20,000 one by one, more in at most 40,000 bins of time, file, tasks, cause and phase.
 #[derive(Debug)]
 pub struct Failures {
-    pub(super) files: Names<FileId, String>,
+    pub(super) files: Names<FileId, FileName>,
     pub(super) pairs: Names<PairKey, Option<PairKey>>,
     pub(super) points: Vec<Point>,
     pub(super) bins: Option<Bins>,
@@ -39,7 +47,10 @@ pub struct Failures {
 impl Default for Failures {
     fn default() -> Self {
         Self {
-            files: Names::new("(further files)".to_owned()),
+            files: Names::new(FileName {
+                name: "(further files)".to_owned(),
+                host: None,
+            }),
             pairs: Names::new(None),
             points: Vec::new(),
             bins: None,
@@ -64,14 +75,14 @@ impl Failures {
         }
     }
 
-    /// Takes a verdict.
-    pub fn judged(&mut self, Judged { failure, verdict }: &Judged) {
+    /// Takes a verdict; `host` is the present one, where there may be several.
+    pub fn judged(&mut self, Judged { failure, verdict }: &Judged, host: Option<&Text>) {
         if verdict.withdrawn.is_some() {
             return;
         }
         self.total += 1;
-        let file = self.file(failure);
-        let pair = self.pair(failure, verdict);
+        let file = self.file(failure, host);
+        let pair = self.pair(failure, verdict, host);
         let point = Point {
             us: wall_us(self.clock, failure.ts_ns),
             took_us: failure.duration_ns / 1_000,
@@ -119,20 +130,24 @@ impl Failures {
         }
     }
 
-    fn file(&mut self, failure: &Failure) -> u32 {
+    fn file(&mut self, failure: &Failure, host: Option<&Text>) -> u32 {
         let id = FileId {
             dev: failure.dev,
             root: failure.root,
             ino: failure.ino,
+            host: host.cloned(),
         };
-        let number = self.files.add(id, || identity(failure));
+        let number = self.files.add(id, || FileName {
+            name: identity(failure),
+            host: host.cloned(),
+        });
         // The name may come with a later failure only.
         if let (Some(path), Some(entry)) = (&failure.path, self.files.entry_mut(number))
-            && !entry.value.starts_with('/')
+            && !entry.value.name.starts_with('/')
         {
             let escaped = failure.flags.iter().any(|flag| flag == "path-escaped");
             let path = cell::fit_start(&cell::clean(path, !escaped), LONGEST);
-            entry.value = match path.starts_with('/') {
+            entry.value.name = match path.starts_with('/') {
                 true => path,
                 false => format!("{path} ({})", identity(failure)),
             };
@@ -140,8 +155,9 @@ impl Failures {
         number
     }
 
-    fn pair(&mut self, failure: &Failure, verdict: &Verdict) -> u32 {
+    fn pair(&mut self, failure: &Failure, verdict: &Verdict, host: Option<&Text>) -> u32 {
         let key = PairKey {
+            host: host.cloned(),
             writer: (failure.comm.clone(), failure.pid),
             party: verdict
                 .party

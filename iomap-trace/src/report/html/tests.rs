@@ -83,11 +83,11 @@ fn judged(id: u64, ts_ns: u64, ino: u64, comm: &str, path: Option<&str>) -> Judg
 #[test]
 fn few_failures_are_shown_one_by_one_in_order() {
     let mut failures = Failures::new();
-    failures.judged(&judged(2, 9_000_000, 7, "b", None));
-    failures.judged(&judged(1, 4_000_000, 7, "a", Some("/x")));
+    failures.judged(&judged(2, 9_000_000, 7, "b", None), None);
+    failures.judged(&judged(1, 4_000_000, 7, "a", Some("/x")), None);
     let mut withdrawn = judged(3, 1, 7, "c", None);
     withdrawn.verdict.withdrawn = Some("no".into());
-    failures.judged(&withdrawn);
+    failures.judged(&withdrawn, None);
     let data = failures.data();
     assert_eq!((data.failures, data.width_us, data.bins.len()), (2, 0, 0));
     assert_eq!(data.base_us, 4_000);
@@ -118,13 +118,10 @@ fn many_failures_are_counted_in_few_bins() {
         let mut failures = Failures::new();
         for n in 0..MANY {
             let (ts_ns, ino) = shape(n);
-            failures.judged(&judged(
-                n,
-                ts_ns,
-                ino,
-                "fio",
-                Some("/a/rather/long/path/of/a/file"),
-            ));
+            failures.judged(
+                &judged(n, ts_ns, ino, "fio", Some("/a/rather/long/path/of/a/file")),
+                None,
+            );
         }
         let data = failures.data();
         assert!(data.points.is_empty() && data.width_us > 0, "{what}");
