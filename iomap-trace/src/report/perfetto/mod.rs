@@ -151,13 +151,18 @@ impl Trace {
             end: failure.ts_ns,
         };
         let fails = fails(judged, &records);
+        // The verdict is said once, on the task's failure.
+        let brief = Args {
+            failure: args.failure,
+            ..Args::default()
+        };
         let mut to = None;
-        for track in [&file, &task] {
+        for (track, args) in [(&file, &brief), (&task, &args)] {
             let mut outer = None;
             if failure.duration_ns > 0 {
-                outer = self.slice(track, &write, None, &args, out)?;
+                outer = self.slice(track, &write, None, &brief, out)?;
             }
-            to = self.slice(track, &fails, outer, &args, out)?;
+            to = self.slice(track, &fails, outer, args, out)?;
         }
         // The task's track was the last.
         let mut sources: Vec<Source> = verdict

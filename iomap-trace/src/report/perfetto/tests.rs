@@ -50,10 +50,8 @@ fn valid(trace: &Value) -> (usize, usize) {
                     .push((time("ts"), time("ts") + time("dur")));
             }
             (ph @ ("s" | "f"), _) => {
-                flows
-                    .entry(number("id"))
-                    .or_default()
-                    .push((ph.to_owned(), thread(), time("ts")))
+                let ends = flows.entry(number("id")).or_default();
+                ends.push((ph.to_owned(), thread(), time("ts")));
             }
             _ => panic!("unknown: {event}"),
         }
@@ -121,6 +119,33 @@ fn traces_of_recorded_logs_are_valid() {
     valid(&trace);
     let text = trace.to_string();
     assert!(text.contains("(machine 3)"));
+}
+
+#[test]
+fn what_has_no_room_is_said() {
+    let mut log = recorded("5.10-btrfs-buffered-fexit");
+    let holder = log.iter().find_map(|event| match event {
+        Event::Holder(holder) => Some(holder.clone()),
+        _ => None,
+    });
+    // Each begins before the one that ended before it, and none lies within another.
+    log.extend((0..80).map(|n| {
+        let mut holder = holder.clone().unwrap();
+        holder.id += 1_000 + n;
+        holder.start_ns += n;
+        holder.locked_ns = Some(holder.start_ns);
+        holder.end_ns += 1_000_000 + n;
+        holder.unlocked_ns = Some(holder.end_ns);
+        Event::Holder(holder)
+    }));
+    let trace = trace(log);
+    valid(&trace);
+    let left_out = trace["otherData"]["slices-left-out"].as_u64().unwrap();
+    assert!(left_out > 0);
+    let said = trace
+        .to_string()
+        .contains(&format!("{left_out} slices are not shown"));
+    assert!(said);
 }
 
 #[test]

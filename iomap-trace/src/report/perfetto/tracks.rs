@@ -15,7 +15,7 @@ const TRACKS: usize = 4096;
 /// Lanes of a track; what would need more is left out.
 const LANES: usize = 64;
 /// No process has a higher number (`PID_MAX_LIMIT`): those above are this trace's own.
-const PIDS: u32 = 1 << 22;
+pub(super) const PIDS: u32 = 1 << 22;
 /// From here on threads are lanes and files.
 const OWN_THREADS: u32 = 1 << 30;
 /// Machines, or boots of one, that are told apart.

@@ -30,6 +30,9 @@ struct TraceEvent<'a, A> {
     args: Option<A>,
 }
 
+/// Process of the note on what is missing: above all real ones.
+const NOTE: u32 = super::tracks::PIDS + 1;
+
 #[derive(Serialize)]
 struct Name<'a> {
     name: &'a str,
@@ -59,6 +62,8 @@ pub(super) struct Writer {
     begun: bool,
     /// Slices that had no room, or no time on this axis.
     pub left_out: u64,
+    /// From the first slice to the end of the last.
+    span: Option<(u64, u64)>,
 }
 
 fn us(ns: u64) -> f64 {
@@ -140,6 +145,8 @@ impl Writer {
         args: &Args,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        let (first, last) = self.span.unwrap_or((begin, end));
+        self.span = Some((first.min(begin), last.max(end)));
         let event = TraceEvent {
             ph: "X",
             name: &slice.name,
@@ -179,6 +186,32 @@ impl Writer {
         self.event(&event("f", Some("e"), to, reached), out)
     }
 
+    /// One more slice, over everything, for those that are missing.
+    fn say_left_out(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        let Some((begin, end)) = self.span.filter(|_| self.left_out > 0) else {
+            return Ok(());
+        };
+        let name = format!(
+            "{} slices are not shown: too many at the same time on one track",
+            self.left_out
+        );
+        self.process(NOTE, "iomap-trace", Some(-2), out)?;
+        self.thread(NOTE, NOTE, "note", out)?;
+        let event = TraceEvent::<()> {
+            ph: "X",
+            name: &name,
+            cat: "note",
+            pid: NOTE,
+            tid: Some(NOTE),
+            ts: Some(us(begin)),
+            dur: Some(us(end - begin)),
+            id: None,
+            bp: None,
+            args: None,
+        };
+        self.event(&event, out)
+    }
+
     /// What is said of the whole, and the end of it.
     pub fn finish(
         &mut self,
@@ -187,6 +220,7 @@ impl Writer {
         summary: &Summary,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        self.say_left_out(out)?;
         if !self.begun {
             out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
         }

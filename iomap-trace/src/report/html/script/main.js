@@ -128,7 +128,7 @@ function note() {
   const apart = (what, list) => `${count(list.length - 1)} ${what}`;
   const note = `These are ${failuresOf(data.failures)}, too many to be shown one by one: they are counted in `
     + `${count(items.length)} bins of ${duration(data.width_us)}, by ${apart("files", data.files)}, `
-    + `${apart("pairs of processes", data.pairs)}, cause and phase. The higher a bar, the more failures (logarithmic); some of those with a red top are stale. `
+    + `${apart("pairs of processes", data.pairs)}, cause and phase. The higher a bar, the more failures (logarithmic); where its top is red, some are stale. `
     + "Ranges and single failures are in the log.";
   const rest = data.files[OTHERS].failures;
   const tasks = sum(items.filter((item) => item.pair === OTHERS));
