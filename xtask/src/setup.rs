@@ -40,6 +40,11 @@ const NEEDS: &[Need] = &[
         program: "strace",
         package: "strace",
     },
+    // The HTML report's test.
+    Need {
+        program: "chromium",
+        package: "chromium",
+    },
 ];
 
 /// Installs what is missing. What cannot be installed is named, and is no failure: the tests that

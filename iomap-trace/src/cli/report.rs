@@ -37,6 +37,10 @@ enum Kind {
     Timeline,
     /// A bug report
     Markdown,
+    /// The bug report as one HTML file, with a timeline of all failures
+    Html,
+    /// Trace events for the Perfetto UI (ui.perfetto.dev)
+    Perfetto,
     /// The log's records with the verdicts among them, and a summary, as NDJSON
     Json,
 }
@@ -54,6 +58,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             failure: args.failure,
         },
         Kind::Markdown => Format::Markdown,
+        Kind::Html => Format::Html,
+        Kind::Perfetto => Format::Perfetto,
         Kind::Json => Format::Json,
         Kind::Table if args.output.is_some() => Format::Table {
             width: report::DEFAULT_WIDTH,

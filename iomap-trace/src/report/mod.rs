@@ -1,4 +1,4 @@
-//! Verdicts in, text out: the live table, NDJSON, and the summary.
+//! Verdicts in, text out: the live table, NDJSON, the summary, and the long reports.
 
 pub mod audit;
 mod budget;
@@ -9,9 +9,11 @@ mod detail;
 pub mod dossier;
 mod hosts;
 mod hosts_text;
+mod html;
 mod json;
 mod markdown;
 mod observer;
+mod perfetto;
 mod progress;
 mod replay;
 mod session;
@@ -26,8 +28,10 @@ mod timeline;
 pub use budget::WarningBudget;
 pub use compare::{compare_text, section};
 pub use hosts::Host;
+pub use html::{Data, Failures, File as DataFile, Pair as DataPair, html};
 pub use markdown::markdown;
 pub use observer::Observer;
+pub use perfetto::Trace;
 pub use progress::Progress;
 pub use replay::{Watch, replay, replay_watched};
 pub use session::{Format, Session};

@@ -8,9 +8,11 @@ use std::rc::Rc;
 use super::cell;
 use super::dossier::Collector;
 use super::hosts::Hosts;
+use super::html::{Failures, html};
 use super::json;
 use super::markdown::markdown;
 use super::observer::Observer;
+use super::perfetto::Trace;
 use super::summary::Summary;
 use super::summary_text::summary_text;
 use super::table::Table;
@@ -35,6 +37,10 @@ pub enum Format {
     },
     /// A bug report in Markdown.
     Markdown,
+    /// The same as one HTML file, with a timeline of all failures.
+    Html,
+    /// Trace events for the Perfetto UI.
+    Perfetto,
     /// Nothing but the summary as text.
     Summary {
         /// Columns of a line.
@@ -52,6 +58,10 @@ pub struct Session {
     engine: Option<Engine>,
     /// Gathers what the long formats say; the others need none.
     collector: Option<Box<Collector>>,
+    /// The page's timeline.
+    failures: Option<Box<Failures>>,
+    /// Writes trace events as they come.
+    trace: Option<Box<Trace>>,
     summary: Summary,
     /// The sums of each host, when logs of several are expected.
     hosts: Hosts,
@@ -66,18 +76,28 @@ impl Session {
     pub fn new(format: Format) -> Self {
         let width = match format {
             Format::Table { width } | Format::Summary { width } => width,
-            Format::Json | Format::Timeline { .. } | Format::Markdown => super::DEFAULT_WIDTH,
+            Format::Json
+            | Format::Timeline { .. }
+            | Format::Markdown
+            | Format::Html
+            | Format::Perfetto => super::DEFAULT_WIDTH,
         };
         let collector = match format {
             Format::Timeline { failure: Some(id) } => Some(Collector::of_failure(id)),
-            Format::Timeline { failure: None } | Format::Markdown => Some(Collector::new()),
-            Format::Table { .. } | Format::Json | Format::Summary { .. } => None,
+            Format::Timeline { failure: None } | Format::Markdown | Format::Html => {
+                Some(Collector::new())
+            }
+            Format::Table { .. } | Format::Json | Format::Summary { .. } | Format::Perfetto => None,
         };
+        let failures = (format == Format::Html).then(Box::default);
+        let trace = (format == Format::Perfetto).then(Box::default);
         Self {
             format,
             table: Table::new(width),
             engine: None,
             collector: collector.map(Box::new),
+            failures,
+            trace,
             summary: Summary::default(),
             hosts: Hosts::default(),
             observer: None,
@@ -112,6 +132,12 @@ impl Session {
         }
         if let Some(collector) = &mut self.collector {
             collector.event(&event);
+        }
+        if let Some(failures) = &mut self.failures {
+            failures.event(&event);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.event(&event, out)?;
         }
         if let Some(observer) = &self.observer {
             observer.borrow_mut().event(&event);
@@ -174,6 +200,17 @@ impl Session {
                     out.write_all(markdown(&dossier).as_bytes())?;
                 }
             }
+            Format::Html => {
+                if let (Some(collector), Some(failures)) = (&self.collector, &self.failures) {
+                    let dossier = collector.dossier(&self.summary);
+                    out.write_all(html(&dossier, failures).as_bytes())?;
+                }
+            }
+            Format::Perfetto => {
+                if let Some(trace) = &mut self.trace {
+                    trace.finish(&self.summary, out)?;
+                }
+            }
             Format::Summary { width } => {
                 out.write_all(summary_text(&self.summary, width).as_bytes())?;
             }
@@ -193,6 +230,12 @@ impl Session {
             if let Some(collector) = &mut self.collector {
                 collector.judged(&judged);
             }
+            if let Some(failures) = &mut self.failures {
+                failures.judged(&judged, self.summary.host.as_ref());
+            }
+            if let Some(trace) = &mut self.trace {
+                trace.judged(&judged, out)?;
+            }
             if let Some(observer) = &self.observer {
                 observer.borrow_mut().judged(&judged);
             }
@@ -204,7 +247,11 @@ impl Session {
                     self.table.row(&judged, out)?;
                 }
                 Format::Json => json::line(out, &judged.verdict)?,
-                Format::Timeline { .. } | Format::Markdown | Format::Summary { .. } => {}
+                Format::Timeline { .. }
+                | Format::Markdown
+                | Format::Html
+                | Format::Perfetto
+                | Format::Summary { .. } => {}
             }
         }
         Ok(())

@@ -28,6 +28,7 @@ pub use example::{Example, Origin};
 pub use fixes::{Fix, Fixed, fixes};
 pub use holds::{Class, Hold, Percentiles};
 pub use kinds::Kind;
+pub(super) use recent::Recent;
 pub use recent::Records;
 pub use runs::{Run, Runs};
 pub use unseen::{NOT_RECORDED, Unseen};

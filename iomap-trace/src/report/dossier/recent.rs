@@ -33,7 +33,7 @@ pub struct Records {
 
 /// Records of the last moments, in bounded memory.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(in crate::report) struct Recent {
     open: HashMap<u64, Records, RandomState>,
     /// The failures in the order in which they came, decided ones among them.
     order: VecDeque<u64>,

@@ -137,7 +137,7 @@ fn a_failure_that_is_asked_for_is_found_once_in_each_log() {
 
 #[test]
 fn what_is_kept_does_not_grow_with_the_log() {
-    let mut recent = recent::Recent::default();
+    let mut recent = Recent::default();
     let Some(Event::Holder(holder)) = failure(1, 0).into_iter().nth(3) else {
         panic!("no holder")
     };
