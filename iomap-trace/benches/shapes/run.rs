@@ -78,6 +78,8 @@ pub fn start(shape: Shape, seed: u64) -> Start {
             writeback_error_fires: Some(false),
         },
         layout: BTreeMap::from([("inode_i_ino".to_owned(), 64)]),
+        limits: Vec::new(),
+        part: None,
     }
 }
 
@@ -93,5 +95,6 @@ pub fn end(ts_ns: u64, failures: u64) -> End {
         losses: BTreeMap::new(),
         cost: BTreeMap::new(),
         kernel_printed: Some(0),
+        clock: None,
     }
 }

@@ -66,6 +66,8 @@ fn described(facts: Facts, skipped: Vec<&str>, page_size: u64) -> Start {
         programs: Vec::new(),
         facts,
         layout: Default::default(),
+        limits: Vec::new(),
+        part: None,
     }
 }
 

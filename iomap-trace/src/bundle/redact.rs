@@ -103,6 +103,8 @@ fn redact_start(start: &mut Start, names: &mut Names) {
         programs,
         facts: _,
         layout: _,
+        limits: _,
+        part: _,
     } = start;
     redact_command(command, names);
     let KernelInfo {

@@ -18,6 +18,7 @@ use super::status::StatusLine;
 use crate::capture::{KernelLog, Source};
 use crate::clock::boot_ns;
 use crate::event::{End, Event, Start};
+use crate::kernel::system;
 use crate::log::Writer;
 use crate::probe::{Tracer, losses};
 use crate::report::{self, Cost, Format, Observer, Session, Summary};
@@ -251,6 +252,7 @@ impl Live {
             counters,
             cost,
             kernel_printed: self.kernel_log.printed(),
+            clock: Some(system::clock()),
         };
         self.sink.take(Event::End(Box::new(end)))?;
         self.sink.close()

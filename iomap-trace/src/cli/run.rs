@@ -158,5 +158,7 @@ fn start(kernel: &Kernel, tracer: &Tracer) -> Start {
         programs: tracer.programs(),
         facts: kernel.facts,
         layout: kernel.layout.named(),
+        limits: Vec::new(),
+        part: None,
     }
 }

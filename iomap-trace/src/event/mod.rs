@@ -14,7 +14,7 @@ pub use decode::{DecodeError, Decoded, decode};
 pub use dev::Dev;
 pub use flags::FlagNames;
 pub use start::{
-    Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, ProgramReport, Rejected, Start,
+    Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Part, ProgramReport, Rejected, Start,
 };
 pub use types::{
     Buffers, Event, Failure, Holder, HolderKind, How, Loss, Mark, Outcome, OutcomeKind, Phase,

@@ -35,6 +35,12 @@ pub struct Start {
     pub facts: Facts,
     /// Offsets used, by name (`inode_i_ino`); what this kernel lacks is left out.
     pub layout: BTreeMap<String, u32>,
+    /// What keeps this process from seeing all: capabilities it lacks, a namespace it is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
+    /// Absent in the first part of a run's log, which is the only one where none was rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
 }
 
 /// The running kernel.
@@ -46,6 +52,18 @@ pub struct KernelInfo {
     pub build: String,
     /// `uname -m`.
     pub arch: String,
+}
+
+/// Which part of a run's log this is: it goes on where the part before ended, `rotated`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Number of the part; the first one is 1.
+    pub number: u64,
+    /// [`Clock::boot_ns`] of the first part: with the boot id, this names the run.
+    pub run_ns: u64,
+    /// How many of the records that follow repeat the last ones of the part before: holders and
+    /// losses that may bear on the first failures of this one.
+    pub carried: u64,
 }
 
 /// The monotonic clock beside the wall clock.
@@ -135,7 +153,8 @@ pub struct Facts {
 pub struct End {
     /// Nanoseconds since boot.
     pub ts_ns: u64,
-    /// Why the run ended: `interrupted`, `duration`, `count`, `command`.
+    /// Why the run ended: `interrupted`, `duration`, `count`, `command`; `rotated` where it goes on in
+    /// another part, and then the figures are those of this part.
     pub why: String,
     /// The programs' counters by name.
     pub counters: BTreeMap<String, u64>,
@@ -145,4 +164,8 @@ pub struct End {
     pub cost: BTreeMap<String, (u64, u64)>,
     /// Lines of the kernel's own warning that were printed meanwhile, when that could be read.
     pub kernel_printed: Option<u64>,
+    /// Both clocks at the end: where their distance is not that of the start, the wall clock was
+    /// set meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Clock>,
 }

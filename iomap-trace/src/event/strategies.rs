@@ -201,6 +201,8 @@ prop_compose! {
         programs in vec(program(), 0..3),
         (ordered_blocks_release, writeback_error_fires) in any::<(Option<bool>, Option<bool>)>(),
         layout in btree_map(word(), any::<u32>(), 0..3),
+        limits in vec(name(), 0..2),
+        part in any::<Option<(u64, u64, u64)>>(),
     ) -> Start {
         Start {
             schema: SCHEMA,
@@ -216,6 +218,8 @@ prop_compose! {
             programs,
             facts: Facts { ordered_blocks_release, writeback_error_fires },
             layout,
+            limits,
+            part: part.map(|(number, run_ns, carried)| Part { number, run_ns, carried }),
         }
     }
 }
@@ -229,8 +233,10 @@ prop_compose! {
         losses in btree_map(word(), any::<u64>(), 0..3),
         cost in btree_map(word(), any::<(u64, u64)>(), 0..3),
         kernel_printed: Option<u64>,
+        clock in any::<Option<(u64, u64)>>(),
     ) -> End {
-        End { ts_ns, why, counters, losses, cost, kernel_printed }
+        let clock = clock.map(|(boot_ns, wall_ns)| Clock { boot_ns, wall_ns });
+        End { ts_ns, why, counters, losses, cost, kernel_printed, clock }
     }
 }
 

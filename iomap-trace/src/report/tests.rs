@@ -32,6 +32,8 @@ fn start() -> Start {
         programs: Vec::new(),
         facts: Facts::default(),
         layout: BTreeMap::new(),
+        limits: Vec::new(),
+        part: None,
     }
 }
 
@@ -243,6 +245,7 @@ fn end() -> End {
             ("dirty".into(), (5_000_000, 20_000)),
         ]),
         kernel_printed: Some(1),
+        clock: None,
     }
 }
 

@@ -45,6 +45,8 @@ pub fn start() -> Event {
         programs: Vec::new(),
         facts: Facts::default(),
         layout: BTreeMap::from([("inode_i_ino".into(), 64)]),
+        limits: Vec::new(),
+        part: None,
     }))
 }
 
@@ -122,6 +124,7 @@ pub fn end() -> Event {
         losses: BTreeMap::from([("failure".into(), 0)]),
         cost: BTreeMap::new(),
         kernel_printed: None,
+        clock: None,
     }))
 }
 

@@ -43,6 +43,8 @@ fn start(ordered_blocks_release: bool) -> Start {
             writeback_error_fires: Some(true),
         },
         layout: Default::default(),
+        limits: Vec::new(),
+        part: None,
     }
 }
 

@@ -79,6 +79,8 @@ pub fn start(kernel: Kernel, shape: Shape) -> Start {
             writeback_error_fires: Some(kernel.tells_flush_errors()),
         },
         layout: BTreeMap::new(),
+        limits: Vec::new(),
+        part: None,
     }
 }
 

@@ -50,6 +50,7 @@ impl Runs {
                 kernel: start.kernel.clone(),
                 boot_id: start.boot_id.clone(),
                 plan: start.plan.clone(),
+                limits: start.limits.clone(),
                 ..*start
             },
             end: None,
