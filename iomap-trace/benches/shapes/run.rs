@@ -47,6 +47,7 @@ pub fn start(shape: Shape, seed: u64) -> Start {
             build: "#1 SMP PREEMPT_DYNAMIC".to_owned(),
             arch: "x86_64".to_owned(),
         },
+        hostname: None,
         page_size: super::scene::PAGE,
         boot_id: "00000000-0000-4000-8000-000000000000".to_owned(),
         clock: Clock {
@@ -58,6 +59,7 @@ pub fn start(shape: Shape, seed: u64) -> Start {
             mount(XFS, "xfs", "/var/lib"),
             mount(EXT4, "ext4", "/home"),
         ],
+        filesystems: Vec::new(),
         plan: "fexit".to_owned(),
         hooks: vec![
             hook("invalidate", "fexit", "invalidate_inode_pages2_range"),

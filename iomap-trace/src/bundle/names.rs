@@ -17,6 +17,8 @@ pub enum Kind {
     Argument,
     /// A boot of a machine.
     Boot,
+    /// A machine.
+    Host,
 }
 
 impl Kind {
@@ -26,6 +28,7 @@ impl Kind {
             Self::Comm => 'c',
             Self::Argument => 'a',
             Self::Boot => 'b',
+            Self::Host => 'h',
         }
     }
 }

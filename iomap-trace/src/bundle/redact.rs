@@ -2,7 +2,8 @@
 
 use super::names::{Kind, Names};
 use crate::event::{
-    Event, Failure, Holder, HookReport, KernelInfo, Mount, ProgramReport, Start, Text, Touched,
+    Event, Failure, FileRecord, Filesystem, Holder, HookReport, KernelInfo, Mount, ProgramReport,
+    Start, Text, Touched,
 };
 
 /// Values of these mount options name nothing; those of others become pseudonyms.
@@ -79,6 +80,23 @@ pub fn redact(event: &mut Event, names: &mut Names) {
             redact_comm(comm, names);
         }
         // Numbers, and names of flags, hooks and counters.
+        // So is what a file's attributes say.
+        Event::File(file) => {
+            let FileRecord {
+                ts_ns: _,
+                dev: _,
+                ino: _,
+                root: _,
+                size: _,
+                allocated: _,
+                flags: _,
+                extent_size: _,
+                compression,
+                missing,
+            } = &**file;
+            compression.iter().for_each(|text| names.public(text));
+            missing.iter().for_each(|text| names.public(text));
+        }
         Event::Refusal(_) | Event::Outcome(_) | Event::Loss(_) | Event::Mark(_) | Event::End(_) => {
         }
     }
@@ -94,10 +112,12 @@ fn redact_start(start: &mut Start, names: &mut Names) {
         version: _,
         command,
         kernel,
+        hostname,
         page_size: _,
         boot_id,
         clock: _,
         mounts: of_filesystems,
+        filesystems,
         plan: _,
         hooks,
         programs,
@@ -116,7 +136,28 @@ fn redact_start(start: &mut Start, names: &mut Names) {
         names.public(text);
     }
     *boot_id = names.boot(boot_id);
+    if let Some(hostname) = hostname {
+        *hostname = names.of(Kind::Host, hostname);
+    }
     mounts(of_filesystems, names);
+    // Words of the kernel and of this program.
+    for Filesystem {
+        dev: _,
+        features,
+        data_profiles,
+        metadata_profiles,
+        sector_size: _,
+        node_size: _,
+        checksum,
+        data_mode,
+        missing,
+    } in filesystems
+    {
+        let lists = [features, data_profiles, metadata_profiles];
+        let words = lists.into_iter().flatten().chain(checksum).chain(data_mode);
+        words.for_each(|word| names.public(word));
+        missing.values().for_each(|why| names.public(why));
+    }
     for hook in hooks {
         let HookReport {
             hook,

@@ -149,10 +149,12 @@ fn start(kernel: &Kernel, tracer: &Tracer) -> Start {
             .map(|arg| arg.to_string_lossy().into_owned())
             .collect(),
         kernel: kernel.info.clone(),
+        hostname: system::hostname(),
         page_size: kernel.page_size,
         boot_id: kernel.boot_id.clone(),
         clock: system::clock(),
         mounts: kernel.mounts.clone(),
+        filesystems: kernel.filesystems.clone(),
         plan: tracer.plan().to_owned(),
         hooks: tracer.hooks.clone(),
         programs: tracer.programs(),

@@ -142,7 +142,7 @@ impl Engine {
                 self.complete_ns = mark.ts_ns;
                 self.advance(out);
             }
-            Event::Start(_) | Event::End(_) => {}
+            Event::Start(_) | Event::File(_) | Event::End(_) => {}
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod decode;
 mod dev;
+mod filesystem;
 mod flags;
 mod start;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod types;
 
 pub use decode::{DecodeError, Decoded, decode};
 pub use dev::Dev;
+pub use filesystem::{FileRecord, Filesystem};
 pub use flags::FlagNames;
 pub use start::{
     Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Part, ProgramReport, Rejected, Start,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::dev::Dev;
+use super::filesystem::Filesystem;
 
 /// Facts of the run, the log's first record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,6 +17,9 @@ pub struct Start {
     pub command: Vec<String>,
     /// Kernel.
     pub kernel: KernelInfo,
+    /// Name of the machine, absent in logs of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
     /// Page size in bytes.
     pub page_size: u64,
     /// `/proc/sys/kernel/random/boot_id`.
@@ -24,6 +28,9 @@ pub struct Start {
     pub clock: Clock,
     /// Mounts of disk filesystems.
     pub mounts: Vec<Mount>,
+    /// What these filesystems say of themselves, one entry for each device; empty in logs of before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filesystems: Vec<Filesystem>,
     /// Name of the plan most hooks follow: `fexit`, `kprobe` or `tracepoint`.
     pub plan: String,
     /// Every hook, with the probe chosen or the reason why there is none.

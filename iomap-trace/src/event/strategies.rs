@@ -188,15 +188,51 @@ fn mount() -> impl Strategy<Value = Mount> {
     })
 }
 
+fn reasons() -> impl Strategy<Value = std::collections::BTreeMap<Text, String>> {
+    btree_map(short(), name(), 0..2)
+}
+
+prop_compose! {
+    fn filesystem()(
+        dev in dev(),
+        (features, data_profiles, metadata_profiles) in (shorts(), shorts(), shorts()),
+        (sector_size, node_size) in any::<(Option<u32>, Option<u32>)>(),
+        checksum in option::of(name().prop_map(Text::from)),
+        data_mode in option::of(short()),
+        missing in reasons(),
+    ) -> Filesystem {
+        Filesystem {
+            dev, features, data_profiles, metadata_profiles, sector_size, node_size, checksum,
+            data_mode, missing,
+        }
+    }
+}
+
+prop_compose! {
+    /// Any file.
+    pub(crate) fn file_record()(
+        ts_ns: u64,
+        (dev, ino, root, _, _) in file(),
+        (size, allocated, extent_size) in any::<(Option<u64>, Option<u64>, Option<u32>)>(),
+        flags in option::of(shorts()),
+        compression in option::of(name().prop_map(Text::from)),
+        missing in option::of(name()),
+    ) -> FileRecord {
+        FileRecord {
+            ts_ns, dev, ino, root, size, allocated, flags, extent_size, compression, missing,
+        }
+    }
+}
+
 prop_compose! {
     /// The first record.
     pub(crate) fn start()(
         (version, boot_id, plan) in (word(), word(), word()),
-        command in vec(name(), 0..3),
+        (command, hostname) in (vec(name(), 0..3), option::of(name())),
         (release, build, arch) in (word(), name(), word()),
         page_size: u64,
         (boot_ns, wall_ns) in any::<(u64, u64)>(),
-        mounts in vec(mount(), 0..3),
+        (mounts, filesystems) in (vec(mount(), 0..3), vec(filesystem(), 0..3)),
         hooks in vec(hook(), 0..3),
         programs in vec(program(), 0..3),
         (ordered_blocks_release, writeback_error_fires) in any::<(Option<bool>, Option<bool>)>(),
@@ -209,10 +245,12 @@ prop_compose! {
             version,
             command,
             kernel: KernelInfo { release, build, arch },
+            hostname,
             page_size,
             boot_id,
             clock: Clock { boot_ns, wall_ns },
             mounts,
+            filesystems,
             plan,
             hooks,
             programs,
@@ -267,6 +305,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         touched().prop_map(Event::Dirtied),
         touched().prop_map(Event::Cached),
         outcome.prop_map(Event::Outcome),
+        file_record().prop_map(|file| Event::File(Box::new(file))),
         holder().prop_map(|holder| Event::Holder(Box::new(holder))),
         loss().prop_map(Event::Loss),
         any::<u64>().prop_map(|ts_ns| Event::Mark(Mark { ts_ns })),

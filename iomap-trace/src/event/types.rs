@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Text;
 use super::dev::Dev;
+use super::filesystem::FileRecord;
 use super::start::{End, Start};
 
 /// A record of the event log.
@@ -23,6 +24,8 @@ pub enum Event {
     Cached(Touched),
     /// What became of the write.
     Outcome(Outcome),
+    /// What a file with failures is like. It bears on no verdict.
+    File(Box<FileRecord>),
     /// Who held a file range, and when.
     Holder(Box<Holder>),
     /// Evidence that was lost.

@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod btrfs;
 pub mod constants;
+mod details;
 pub mod facts;
 pub mod filesystems;
 pub mod flags;
@@ -28,7 +29,7 @@ pub use roots::Roots;
 pub use tracefs::Tracefs;
 
 use crate::error::{ExitKind, Fail};
-use crate::event::{Facts, FlagNames, KernelInfo, Mount};
+use crate::event::{Facts, Filesystem, FlagNames, KernelInfo, Mount};
 
 /// The running kernel, as far as this process may look.
 pub struct Kernel {
@@ -56,6 +57,8 @@ pub struct Kernel {
     pub facts: Facts,
     /// Mounts of disk filesystems.
     pub mounts: Vec<Mount>,
+    /// What their filesystems say of themselves.
+    pub filesystems: Vec<Filesystem>,
     roots: Roots,
     symbols: OnceLock<Result<Symbols, String>>,
 }
@@ -65,6 +68,7 @@ impl Kernel {
     /// fails: what cannot be read carries its reason.
     pub fn probe(roots: &Roots) -> Self {
         let lines = mountinfo::read(roots);
+        let filesystems = details::read(lines.as_deref().unwrap_or_default(), roots);
         let tracefs = match &lines {
             Ok(lines) => Tracefs::find(lines),
             Err(e) => Err(format!("the mounts cannot be read: {e}")),
@@ -96,6 +100,7 @@ impl Kernel {
             info,
             btrfs,
             mounts: mounts::disks(&lines.unwrap_or_default()),
+            filesystems,
             types,
             tracefs,
             facts: Facts::default(),

@@ -19,6 +19,21 @@ const PROMPT: &[&str] = &[
     "devtmpfs", "erofs", "overlay", "ramfs", "rootfs", "squashfs", "sysfs", "tmpfs",
 ];
 
+/// Of each disk filesystem among `lines` the first mount whose path can be asked without a risk to
+/// wait for a server, or none, in the order of their first mounts.
+pub fn promptly(lines: &[MountLine]) -> Vec<(&MountLine, Option<&Path>)> {
+    let mut found: Vec<(&MountLine, Option<&Path>)> = Vec::new();
+    for line in lines.iter().filter(|l| DISK.contains(&l.fs.as_str())) {
+        let path = || is_prompt(line, lines).then_some(line.at.as_path());
+        match found.iter_mut().find(|(first, _)| first.dev == line.dev) {
+            None => found.push((line, path())),
+            Some((_, none @ None)) => *none = path(),
+            Some(_) => {}
+        }
+    }
+    found
+}
+
 /// The mounts of disk filesystems among `lines`, in their order.
 pub fn disks(lines: &[MountLine]) -> Vec<Mount> {
     disks_with(lines, block_size)

@@ -18,6 +18,14 @@ pub fn kernel_info() -> KernelInfo {
     }
 }
 
+/// Name of the machine, as `uname -n` has it; none where it was never set.
+pub fn hostname() -> Option<String> {
+    let uname = rustix::system::uname();
+    let name = uname.nodename().to_string_lossy().into_owned();
+    // What the kernel itself puts there (CONFIG_DEFAULT_HOSTNAME).
+    (!name.is_empty() && name != "(none)").then_some(name)
+}
+
 /// Size of a page in bytes.
 pub fn page_size() -> u64 {
     rustix::param::page_size() as u64

@@ -23,7 +23,8 @@ pub(super) enum Line {
 
 /// Types of the records this version reads.
 const TYPES: &[&str] = &[
-    "start", "failure", "refusal", "dirtied", "cached", "outcome", "holder", "loss", "mark", "end",
+    "start", "failure", "refusal", "dirtied", "cached", "outcome", "file", "holder", "loss",
+    "mark", "end",
 ];
 
 /// Length of the longest of them.
@@ -72,6 +73,7 @@ fn written(line: &[u8]) -> Option<Event> {
         b"dirtied" => of(line, Event::Dirtied),
         b"cached" => of(line, Event::Cached),
         b"outcome" => of(line, Event::Outcome),
+        b"file" => of(line, Event::File),
         b"holder" => of(line, Event::Holder),
         b"loss" => of(line, Event::Loss),
         b"mark" => of(line, Event::Mark),
@@ -172,7 +174,10 @@ mod tests {
         #[test]
         fn common_records_are_scanned(event in strategies::event()) {
             let line = serde_json::to_vec(&event).expect("an event is valid JSON");
-            let rare = matches!(event, Event::Start(_) | Event::Loss(_) | Event::End(_));
+            let rare = matches!(
+                event,
+                Event::Start(_) | Event::File(_) | Event::Loss(_) | Event::End(_)
+            );
             if !rare && !line.contains(&b'\\') {
                 prop_assert_eq!(scan::event(&line), Some(event));
             }

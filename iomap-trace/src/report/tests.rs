@@ -20,6 +20,7 @@ fn start() -> Start {
         version: "0.1.0".into(),
         command: vec!["iomap-trace".into()],
         kernel: KernelInfo::default(),
+        hostname: None,
         page_size: 4096,
         boot_id: "a".into(),
         clock: Clock {
@@ -27,6 +28,7 @@ fn start() -> Start {
             wall_ns: 1_795_392_000 * SECOND,
         },
         mounts: vec![],
+        filesystems: Vec::new(),
         plan: "tracepoint".into(),
         hooks: vec![],
         programs: Vec::new(),

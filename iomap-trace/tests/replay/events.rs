@@ -27,6 +27,7 @@ pub fn start() -> Event {
             build: "#1 SMP".into(),
             arch: "x86_64".into(),
         },
+        hostname: None,
         page_size: 4096,
         boot_id: "b2a3".into(),
         clock: Clock {
@@ -40,6 +41,7 @@ pub fn start() -> Event {
             options: "rw".into(),
             block_size: 4096,
         }],
+        filesystems: Vec::new(),
         plan: "tracepoint".into(),
         hooks: ["invalidate", "dirty", "cached", "dio"].map(hook).to_vec(),
         programs: Vec::new(),

@@ -24,10 +24,12 @@ fn start(ordered_blocks_release: bool) -> Start {
         version: "0.0.0".into(),
         command: vec![],
         kernel: KernelInfo::default(),
+        hostname: None,
         page_size: 4096,
         boot_id: String::new(),
         clock: Clock::default(),
         mounts: vec![],
+        filesystems: Vec::new(),
         plan: "tracepoint".into(),
         hooks: vec![HookReport {
             hook: "release".into(),

@@ -69,7 +69,7 @@ impl Collector {
                 self.recent.holder(holder);
             }
             Event::End(end) => self.runs.end(end),
-            Event::Loss(_) | Event::Mark(_) => {}
+            Event::File(_) | Event::Loss(_) | Event::Mark(_) => {}
         }
     }
 

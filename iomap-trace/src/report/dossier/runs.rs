@@ -49,6 +49,8 @@ impl Runs {
                 command: start.command.clone(),
                 kernel: start.kernel.clone(),
                 boot_id: start.boot_id.clone(),
+                hostname: start.hostname.clone(),
+                filesystems: start.filesystems.clone(),
                 plan: start.plan.clone(),
                 limits: start.limits.clone(),
                 ..*start

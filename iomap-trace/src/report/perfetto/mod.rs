@@ -71,7 +71,7 @@ impl Trace {
             Event::Cached(record) => self.recent.cached(record),
             Event::Outcome(record) => self.recent.outcome(record),
             Event::Holder(holder) => self.holder(holder, out)?,
-            Event::End(_) | Event::Loss(_) | Event::Mark(_) => {}
+            Event::File(_) | Event::End(_) | Event::Loss(_) | Event::Mark(_) => {}
         }
         Ok(())
     }
