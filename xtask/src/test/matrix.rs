@@ -15,6 +15,7 @@ use crate::toolchain::Toolchain;
 use crate::util;
 use crate::vm::build::{self, What};
 use crate::vm::kernel::{Kernel, SERIES};
+use crate::vm::machine::Clock;
 use crate::vm::run::{self, FILES, Job};
 use crate::vm::tools::Tools;
 use crate::vm::watch::End;
@@ -187,6 +188,7 @@ impl Guests<'_> {
             program: Some(&self.program),
             programs: std::slice::from_ref(&self.observer),
             append: "",
+            clock: Clock::default(),
             command: Some(&command),
             timeout: Some(TIMEOUT),
             out: &out,

@@ -7,6 +7,7 @@
 
 use super::build::{self, What};
 use super::kernel::Kernel;
+use super::machine::Clock;
 use super::names;
 use super::run::{self, FILES, Job};
 use super::tools::Tools;
@@ -79,6 +80,7 @@ fn boot(name: &str, program: &Path, toolchain: &Toolchain, tools: &Tools) -> Res
         program: Some(program),
         programs: &[],
         append: "",
+        clock: Clock::default(),
         command: Some(&command),
         timeout: Some(TIMEOUT),
         out: &out,

@@ -23,6 +23,28 @@ const PORTS: &[&str] = &["control", "stdout", "stderr"];
 /// The log of the console among the files of the host.
 pub const CONSOLE: &str = "console.log";
 
+/// Whose time the guest's is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// The host's, with two CPUs.
+    #[default]
+    Host,
+    /// Its own: a nanosecond for each instruction, with one CPU, and none where it would wait. What
+    /// the host does meanwhile is not seen.
+    Instructions,
+}
+
+impl Clock {
+    /// How the processors are emulated. Hardware virtualisation is not everywhere, and timing must
+    /// not depend on it.
+    const fn options(self) -> &'static str {
+        match self {
+            Self::Host => "-accel tcg,thread=multi -smp 2",
+            Self::Instructions => "-accel tcg,thread=single -smp 1 -icount shift=0,sleep=off",
+        }
+    }
+}
+
 /// What a guest is started with.
 pub struct Machine<'a> {
     /// The kernel's image.
@@ -33,6 +55,8 @@ pub struct Machine<'a> {
     pub disks: &'a [Disk],
     /// More words for the kernel's command line.
     pub append: &'a str,
+    /// Whose time the guest's is.
+    pub clock: Clock,
     /// Where the console and the ports go.
     pub files: &'a Path,
     /// How long it may take.
@@ -115,8 +139,8 @@ impl Machine<'_> {
     fn command(&self, tools: &Tools) -> Result<Command> {
         let mut command = tools.command(QEMU)?;
         command.args("-nodefaults -no-user-config -display none -no-reboot".split(' '));
-        // Hardware virtualisation is not everywhere, and timing must not depend on it.
-        command.args("-machine q35 -accel tcg,thread=multi -cpu max -m 2G -smp 2".split(' '));
+        command.args("-machine q35 -cpu max -m 2G".split(' '));
+        command.args(self.clock.options().split(' '));
         command.arg("-kernel").arg(self.image);
         command.arg("-initrd").arg(self.initramfs);
         // An oops ends the guest, and a panic at once.

@@ -6,7 +6,7 @@ mod disks;
 mod fixtures;
 mod initramfs;
 pub mod kernel;
-mod machine;
+pub mod machine;
 mod modules;
 pub mod run;
 mod tail;
@@ -18,6 +18,7 @@ use crate::{signal, util};
 use anyhow::{Context, Result, ensure};
 use build::What;
 use kernel::{Kernel, SERIES};
+use machine::Clock;
 use run::Job;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -78,6 +79,9 @@ struct GuestArgs {
     /// More words for the kernel's command line
     #[arg(long, default_value = "", value_name = "WORDS")]
     append: String,
+    /// One CPU, whose clock counts its instructions: a nanosecond for each, and none while it waits
+    #[arg(long)]
+    icount: bool,
     /// Where the console, the output and the files that were left in /out go
     /// [default: vm/KERNEL in cargo's target directory]
     #[arg(long, value_name = "DIR")]
@@ -194,6 +198,11 @@ impl GuestArgs {
             program: self.program.as_deref(),
             programs,
             append: &self.append,
+            clock: if self.icount {
+                Clock::Instructions
+            } else {
+                Clock::Host
+            },
             command: None,
             timeout: None,
             out: &out,

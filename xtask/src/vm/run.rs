@@ -4,7 +4,7 @@ use super::build::{self, What};
 use super::disks::{self, FILESYSTEMS};
 use super::initramfs::{self, Contents};
 use super::kernel::Kernel;
-use super::machine::{self, Machine};
+use super::machine::{self, Clock, Machine};
 use super::tools::Tools;
 use super::watch::{End, Limits};
 use crate::toolchain::Toolchain;
@@ -36,6 +36,8 @@ pub struct Job<'a> {
     pub programs: &'a [PathBuf],
     /// More words for the kernel's command line.
     pub append: &'a str,
+    /// Whose time the guest's is.
+    pub clock: Clock,
     /// The command and its arguments; `None` for a shell.
     pub command: Option<&'a [String]>,
     /// How long the command may take.
@@ -102,6 +104,7 @@ fn attempt(job: &Job<'_>, programs: &[(String, PathBuf)], tools: &Tools) -> Resu
         initramfs: &initramfs,
         disks: &disks,
         append: job.append,
+        clock: job.clock,
         files: job.out,
         limits: Limits {
             boot: BOOT,

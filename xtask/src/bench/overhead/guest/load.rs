@@ -1,0 +1,198 @@
+//! A program for the guests of `cargo xtask bench --overhead`: writes in a fixed order, and counts
+//! the instructions of each kind of write. It is compiled alone, static, and needs nothing but `std`.
+//!
+//! With `-icount shift=0` the time stamp counter counts the guest's instructions, whoever runs them:
+//! this program, the kernel for it, a worker of the kernel, a tracer.
+
+use std::ffi::{c_int, c_long, c_ulong, c_void};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: load DIR ROUNDS";
+
+const O_DIRECT: i32 = 0o40000;
+const FS_IOC_SETFLAGS: c_ulong = 0x4008_6602;
+/// Data is written in place: since 6.12 btrfs writes directly only then.
+static FS_NOCOW_FL: c_long = 0x0080_0000;
+const FADV_RANDOM: c_int = 1;
+const PROT_READ_WRITE: c_int = 3;
+const MAP_SHARED: c_int = 1;
+
+const BLOCK: usize = 16 << 10;
+const PAGE: usize = 4 << 10;
+/// Blocks of the file.
+const BLOCKS: usize = 512;
+const SIZE: usize = BLOCK * BLOCKS;
+
+unsafe extern "C" {
+    fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
+    fn posix_fadvise(fd: c_int, offset: i64, length: i64, advice: c_int) -> c_int;
+    fn mmap(at: *mut c_void, length: usize, protection: c_int, flags: c_int, fd: c_int, offset: i64)
+    -> *mut c_void;
+    fn munmap(at: *mut c_void, length: usize) -> c_int;
+}
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let done = match &args[..] {
+        [dir, rounds] => match rounds.parse() {
+            Ok(rounds) => run(dir, rounds),
+            Err(_) => Err(io::Error::other(USAGE)),
+        },
+        _ => Err(io::Error::other(USAGE)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints a line for each kind of write: its name, how many there were, and their instructions.
+fn run(dir: &str, rounds: u64) -> io::Result<()> {
+    // A file of its own for what no direct write comes near.
+    let plain = Target::new(&format!("{dir}/plain"))?;
+    plain.report("buffered", rounds, Target::clean, Target::buffered)?;
+    plain.report("mmap", rounds, Target::clean, Target::stored)?;
+    let both = Target::new(&format!("{dir}/direct"))?;
+    both.report("direct-none", rounds, Target::dropped, Target::direct)?;
+    both.report("direct-clean", rounds, Target::cached, Target::direct)?;
+    both.report("direct-dirty", rounds, Target::dirtied, Target::direct)?;
+    both.report("watched-buffered", rounds, Target::clean, Target::buffered)?;
+    both.report("watched-mmap", rounds, Target::clean, Target::stored)
+}
+
+/// Memory that direct writes take.
+#[repr(align(4096))]
+struct Aligned([u8; BLOCK]);
+
+/// A file, open for both kinds of writes.
+struct Target {
+    direct: File,
+    buffered: File,
+    data: Box<Aligned>,
+}
+
+impl Target {
+    fn new(path: &str) -> io::Result<Self> {
+        let buffered = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        // Only btrfs knows the flag.
+        // SAFETY: the kernel reads an int, or a long, which this points to.
+        unsafe { ioctl(buffered.as_raw_fd(), FS_IOC_SETFLAGS, &raw const FS_NOCOW_FL) };
+        // SAFETY: takes no pointers.
+        unsafe { posix_fadvise(buffered.as_raw_fd(), 0, 0, FADV_RANDOM) };
+        let direct = OpenOptions::new()
+            .write(true)
+            .custom_flags(O_DIRECT)
+            .open(path)?;
+        let data = Box::new(Aligned([b'd'; BLOCK]));
+        let target = Self {
+            direct,
+            buffered,
+            data,
+        };
+        target.buffered()?;
+        target.buffered.sync_all()?;
+        Ok(target)
+    }
+
+    /// Instructions of `measured` in so many rounds, each after `prepare`, and after one that does
+    /// not count.
+    fn report(
+        &self,
+        name: &str,
+        rounds: u64,
+        prepare: fn(&Self) -> io::Result<()>,
+        measured: fn(&Self) -> io::Result<u64>,
+    ) -> io::Result<()> {
+        let (mut times, mut sum) = (0, 0);
+        for round in 0..=rounds {
+            prepare(self)?;
+            let begun = now();
+            let done = measured(self)?;
+            if round > 0 {
+                times += done;
+                sum += now() - begun;
+            }
+        }
+        println!("{name} {times} {sum}");
+        Ok(())
+    }
+
+    /// Nothing of the file is cached.
+    fn dropped(&self) -> io::Result<()> {
+        self.buffered.sync_all()?;
+        std::fs::write("/proc/sys/vm/drop_caches", "1")
+    }
+
+    /// All of it is cached, and nothing is dirty.
+    fn cached(&self) -> io::Result<()> {
+        self.dropped()?;
+        let mut data = [0; BLOCK];
+        for at in offsets(BLOCK) {
+            self.buffered.read_exact_at(&mut data, at)?;
+        }
+        Ok(())
+    }
+
+    /// What is cached is not dirty.
+    fn clean(&self) -> io::Result<()> {
+        self.buffered.sync_all()
+    }
+
+    /// All of it is cached and dirty.
+    fn dirtied(&self) -> io::Result<()> {
+        self.dropped()?;
+        self.buffered().map(drop)
+    }
+
+    fn direct(&self) -> io::Result<u64> {
+        for at in offsets(BLOCK) {
+            self.direct.write_all_at(&self.data.0, at)?;
+        }
+        Ok(BLOCKS as u64)
+    }
+
+    fn buffered(&self) -> io::Result<u64> {
+        for at in offsets(BLOCK) {
+            self.buffered.write_all_at(&self.data.0, at)?;
+        }
+        Ok(BLOCKS as u64)
+    }
+
+    /// A store into each page, through a new mapping.
+    fn stored(&self) -> io::Result<u64> {
+        let fd = self.buffered.as_raw_fd();
+        // SAFETY: a new mapping, anywhere.
+        let map = unsafe { mmap(std::ptr::null_mut(), SIZE, PROT_READ_WRITE, MAP_SHARED, fd, 0) };
+        if map as isize == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        for page in 0..SIZE / PAGE {
+            // SAFETY: inside the mapping, which nobody else knows.
+            unsafe { map.cast::<u8>().add(page * PAGE).write_volatile(b'm') };
+        }
+        // SAFETY: the mapping above.
+        unsafe { munmap(map, SIZE) };
+        Ok((SIZE / PAGE) as u64)
+    }
+}
+
+fn offsets(step: usize) -> impl Iterator<Item = u64> {
+    (0..SIZE as u64).step_by(step)
+}
+
+/// Instructions since the guest was started.
+fn now() -> u64 {
+    // SAFETY: every x86-64 processor has it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
