@@ -4,6 +4,7 @@ mod artifact;
 mod bench;
 mod bpf;
 mod demo;
+mod dist;
 mod fuzz;
 mod private_apt;
 mod setup;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Args),
     /// Show real failures on ext4, xfs, btrfs and the current directory's filesystem
     Demo(demo::Args),
+    /// Make what is handed out: a static program, packages, man pages, completions, checksums
+    Dist(dist::Args),
     /// Look for inputs that break the readers of logs and of the kernel's text, and the engine
     Fuzz(fuzz::Args),
     /// Fetch other kernels, and run a command or a test on one in a virtual machine
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Dist(args) => dist::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Vm(args) => vm::run(&args),
     };

@@ -1,13 +1,14 @@
 //! The program and its tests as static executables, which run on any kernel without libraries.
 
 use crate::artifact;
+use crate::dist::flags;
 use crate::toolchain::Toolchain;
 use anyhow::{Context, Result, bail};
 use std::path::PathBuf;
 use std::process::Stdio;
 
 /// Debian's cloud kernels are fetched for this architecture only.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PACKAGE: &str = "iomap-trace";
 
 /// What cargo is to build.
@@ -37,15 +38,14 @@ pub fn executable(toolchain: &Toolchain, what: What<'_>) -> Result<PathBuf> {
         What::Test(name) => cargo.args(["--no-run", "--test", name]),
     };
     // With a target of its own, these flags are not for build scripts and macros.
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
-    eprintln!("vm: building {name}, static");
+    flags::apply(&mut cargo, toolchain)?;
+    eprintln!("building {name}, static");
     let out = cargo
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
     if !out.status.success() {
-        bail!("cannot build {name} for the guest");
+        bail!("cannot build {name}");
     }
     let messages = String::from_utf8_lossy(&out.stdout);
     let path = messages
