@@ -9,6 +9,7 @@ use iomap_trace_ebpf::{
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::files::Files;
 use super::how::{how, worker};
 use super::paths::Paths;
 use super::stack;
@@ -33,6 +34,7 @@ pub struct Converter {
     flags: FlagNames,
     stacks: bool,
     paths: Paths,
+    files: Files,
     /// Refusals whose failure has not come, by the thread that met them.
     refused: HashMap<u32, Vec<RefusalRecord>>,
     failures: u64,
@@ -48,6 +50,7 @@ impl Converter {
             flags,
             stacks,
             paths: Paths::default(),
+            files: Files::default(),
             refused: HashMap::new(),
             failures: 0,
             holders: 0,
@@ -64,6 +67,18 @@ impl Converter {
                 Vec::new()
             }
         }
+    }
+
+    /// What the file of a failure is like, when that has not been said or has changed: behind
+    /// everything that belongs to the failure.
+    pub fn file(&mut self, record: &Decoded, failure: &Failure) -> Option<Event> {
+        let Decoded::Failure(record) = record else {
+            return None;
+        };
+        let paths = &mut self.paths;
+        let look = || paths.attributes(record.writer.tgid, &record.inode);
+        let file = self.files.of(failure, look)?;
+        Some(Event::File(Box::new(file)))
     }
 
     fn failure(&mut self, record: &FailureRecord) -> Vec<Event> {

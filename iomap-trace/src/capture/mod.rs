@@ -1,6 +1,8 @@
 //! Ring buffer to typed events: decoding, naming, paths, and the accounts of what was lost.
 
+mod attributes;
 mod convert;
+mod files;
 mod how;
 mod kmsg;
 mod loss;

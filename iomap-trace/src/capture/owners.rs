@@ -32,6 +32,14 @@ pub enum Descriptor {
 }
 
 impl Descriptor {
+    /// Where this leads to, without a look at what is there.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Link(link) => Some(link.clone()),
+            Self::Loop(attribute) => backing_file(attribute),
+        }
+    }
+
     /// The path, if this still leads to the inode.
     pub fn read(&self, key: Key) -> Option<Found> {
         let path = match self {

@@ -4,6 +4,7 @@ use iomap_trace_ebpf::Identity;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::attributes::Attributes;
 use super::owners::{Descriptor, Found, Key, any_process, loop_device, of_process};
 use super::subvolume;
 
@@ -58,6 +59,25 @@ impl Paths {
             }
         }
         self.look(pid, key)
+    }
+
+    /// What is known of an inode of which [`Paths::find`] was just asked, through what led to its
+    /// path.
+    pub fn attributes(&mut self, pid: u32, inode: &Identity) -> Attributes {
+        let through = self.stat_dev(pid, inode).and_then(|dev| {
+            let key = Key {
+                dev,
+                ino: inode.ino,
+            };
+            Some((self.known.get(&key)?.through.as_ref()?, key))
+        });
+        match through {
+            Some((through, key)) => through.attributes(key),
+            None => Attributes {
+                missing: Some("no process had it open when it was looked for".to_owned()),
+                ..Attributes::default()
+            },
+        }
     }
 
     /// The device that `stat` gives. On btrfs it is the subvolume's; where that could not be read,

@@ -73,7 +73,7 @@ impl Source {
                 self.tally.undecodable += 1;
                 continue;
             };
-            let events = self.converter.events(&record);
+            let mut events = self.converter.events(&record);
             if let Some(Event::Failure(failure)) = events.first() {
                 self.tally.pre += u64::from(failure.phase == Phase::Pre);
                 self.tally.post += u64::from(failure.phase == Phase::Post);
@@ -81,6 +81,8 @@ impl Source {
                     self.tally.filtered += 1;
                     continue;
                 }
+                let file = self.converter.file(&record, failure);
+                events.extend(file);
             }
             events.into_iter().try_for_each(&mut *sink)?;
         }

@@ -22,6 +22,7 @@ use std::sync::OnceLock;
 
 pub use btf::{Missing, NoBtf, Types};
 pub use constants::Constants;
+pub use details::open_if;
 pub use kallsyms::Symbols;
 pub use layout::Resolved;
 pub use privileges::Privileges;

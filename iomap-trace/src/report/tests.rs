@@ -480,11 +480,7 @@ fn few_ids(mut event: Event) -> Event {
         Event::Dirtied(record) | Event::Cached(record) => record.failure %= 4,
         Event::Outcome(record) => record.failure %= 4,
         Event::Mark(mark) => mark.ts_ns %= 1 << 40,
-        Event::Start(_)
-        | Event::File(_)
-        | Event::Holder(_)
-        | Event::Loss(_)
-        | Event::End(_) => {}
+        Event::Start(_) | Event::File(_) | Event::Holder(_) | Event::Loss(_) | Event::End(_) => {}
     }
     event
 }

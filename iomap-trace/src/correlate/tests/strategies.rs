@@ -388,11 +388,7 @@ pub(super) fn tangled() -> impl Strategy<Value = Event> {
                 holder.root = None;
                 holder.dev = Dev::default();
             }
-            Event::Start(_)
-            | Event::File(_)
-            | Event::Loss(_)
-            | Event::Mark(_)
-            | Event::End(_) => {}
+            Event::Start(_) | Event::File(_) | Event::Loss(_) | Event::Mark(_) | Event::End(_) => {}
         }
         event
     })

@@ -8,6 +8,7 @@ mod ext;
 mod open;
 mod xfs;
 
+pub use open::open_if;
 use std::path::Path;
 
 use super::mountinfo::MountLine;
