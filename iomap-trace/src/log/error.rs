@@ -33,6 +33,22 @@ impl fmt::Display for LogError {
 
 impl std::error::Error for LogError {}
 
+/// The log called `name` cannot be created.
+pub(super) fn cannot_create(name: &str, error: &io::Error) -> anyhow::Error {
+    let why = match error.raw_os_error() {
+        Some(libc::ELOOP) => {
+            "it is a symbolic link, which is not followed: name the file itself".to_owned()
+        }
+        Some(libc::EMLINK) => {
+            "the file has another name as well (a hard link), and would be emptied: choose another \
+             file with -o"
+                .to_owned()
+        }
+        _ => format!("{}: choose another file with -o", reason(error)),
+    };
+    anyhow::anyhow!("event log {name} cannot be created: {why}")
+}
+
 /// The words of an I/O error without its number, beginning in lower case.
 pub(super) fn reason(error: &io::Error) -> String {
     let text = error.to_string();

@@ -9,9 +9,17 @@ mod error;
 mod fixup;
 mod frames;
 mod line;
+mod owner;
+mod parts;
 mod pipeline;
+mod place;
 mod reader;
+mod recent;
+mod rotation;
+mod run_log;
 mod scan;
+mod settling;
+mod share;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -19,7 +27,11 @@ mod writer;
 
 pub use ending::Ending;
 pub use error::LogError;
+pub use owner::Owner;
+pub use place::Place;
 pub use reader::Reader;
+pub use rotation::{Due, Rotation, size, time};
+pub use run_log::{RunLog, Turn};
 pub use sink::Sink;
 pub use writer::Writer;
 

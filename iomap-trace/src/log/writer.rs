@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::error::LogError;
-use super::sink::{self, Sink};
+use super::sink::{self, LogFile, Sink};
 use crate::event::Event;
 
 /// Buffered bytes at which the log is flushed without being asked.
@@ -42,18 +42,8 @@ impl Writer {
     /// When the file cannot be created, or `path` is a symbolic link.
     pub fn create(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
-        let sink = sink::create(path).map_err(|error| {
-            let why = match error.raw_os_error() {
-                Some(libc::ELOOP) => {
-                    "it is a symbolic link, which is not followed: name the file itself".to_owned()
-                }
-                _ => format!(
-                    "{}: choose another file with -o",
-                    super::error::reason(&error)
-                ),
-            };
-            anyhow::anyhow!("event log {name} cannot be created: {why}")
-        })?;
+        let sink =
+            sink::create(path).map_err(|error| super::error::cannot_create(&name, &error))?;
         Self::new(sink, name, path.extension().is_some_and(|end| end == "zst"))
     }
 }
@@ -165,6 +155,16 @@ impl<S: Sink> Writer<S> {
         self.sink.settle().map_err(|error| self.stop(error))
     }
 
+    /// Name of the log.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the bytes go.
+    pub fn sink(&self) -> &S {
+        &self.sink
+    }
+
     /// Records on disk.
     pub fn records(&self) -> u64 {
         self.records
@@ -190,6 +190,16 @@ impl<S: Sink> Writer<S> {
             kept: self.records,
             why,
         }
+    }
+}
+
+impl Writer<LogFile> {
+    /// The file, the log's name and the records in it, once all of it was written; `None` when
+    /// that failed.
+    pub(super) fn into_file(self) -> Option<(File, String, u64)> {
+        let whole = !self.stopped && self.pending.is_empty();
+        let file = whole.then(|| self.sink.file.try_clone().ok()).flatten()?;
+        Some((file, self.name.clone(), self.records))
     }
 }
 

@@ -13,6 +13,7 @@ mod html;
 mod json;
 mod markdown;
 mod observer;
+mod parts;
 mod perfetto;
 mod progress;
 mod replay;

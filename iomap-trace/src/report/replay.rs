@@ -105,7 +105,12 @@ impl Replay<'_> {
 fn host_name(log: &Path) -> String {
     let name = log.file_name().unwrap_or(log.as_os_str()).to_string_lossy();
     let name = name.strip_suffix(".zst").unwrap_or(&name);
-    name.strip_suffix(".jsonl").unwrap_or(name).to_owned()
+    let name = name.strip_suffix(".jsonl").unwrap_or(name);
+    // A part of its log.
+    let whole = name.rsplit_once('.').filter(|(_, number)| {
+        number.len() >= 6 && number.bytes().all(|digit| digit.is_ascii_digit())
+    });
+    whole.map_or(name, |(name, _)| name).to_owned()
 }
 
 /// Bytes of all logs together, if all are regular files.

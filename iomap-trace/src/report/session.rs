@@ -12,13 +12,14 @@ use super::html::{Failures, html};
 use super::json;
 use super::markdown::markdown;
 use super::observer::Observer;
+use super::parts::{Joined, Parts};
 use super::perfetto::Trace;
 use super::summary::Summary;
 use super::summary_text::summary_text;
 use super::table::Table;
 use super::timeline;
 use crate::correlate::{Engine, Judged};
-use crate::event::Event;
+use crate::event::{End, Event};
 
 /// What a session writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ pub struct Session {
     summary: Summary,
     /// The sums of each host, when logs of several are expected.
     hosts: Hosts,
+    parts: Parts,
     /// Sees the same events and verdicts.
     observer: Option<Rc<RefCell<dyn Observer>>>,
     /// Emptied after each event; kept for its memory.
@@ -100,6 +102,7 @@ impl Session {
             trace,
             summary: Summary::default(),
             hosts: Hosts::default(),
+            parts: Parts::default(),
             observer: None,
             judged: Vec::new(),
         }
@@ -116,44 +119,90 @@ impl Session {
         self.observer = Some(observer);
     }
 
-    /// Takes an event. A run goes from its `start` to its `end`; another may follow.
+    /// Takes an event. A run goes from its `start` to its `end`; another may follow. Parts of a
+    /// run's log are one run.
     ///
     /// # Errors
     /// When `out` cannot be written.
     pub fn event(&mut self, event: Event, out: &mut dyn Write) -> Result<()> {
+        match self.parts.take(event) {
+            Joined::Event(event) => self.next(event, out),
+            Joined::Repeated => Ok(()),
+            Joined::Rotated(end) => {
+                self.hosts
+                    .each(&mut self.summary, |summary| summary.end(&end));
+                self.line(&Event::End(end), out)
+            }
+            Joined::Resumed(start) => {
+                self.table.set_clock(start.clock);
+                self.hosts.each(&mut self.summary, Summary::resume);
+                self.line(&Event::Start(start), out)
+            }
+        }
+    }
+
+    fn line(&self, event: &Event, out: &mut dyn Write) -> Result<()> {
+        match self.format {
+            Format::Json => Ok(json::line(out, event)?),
+            _ => Ok(()),
+        }
+    }
+
+    fn next(&mut self, event: Event, out: &mut dyn Write) -> Result<()> {
         if let Event::Start(start) = &event {
-            self.end_run(out)?;
+            self.close(out)?;
             self.hosts.start(start, &mut self.summary);
             self.table.set_clock(start.clock);
             self.engine = Some(Engine::new(start));
         }
-        if self.format == Format::Json {
-            json::line(out, &event)?;
+        self.line(&event, out)?;
+        if let Event::End(end) = event {
+            return self.end(*end, out);
         }
-        if let Some(collector) = &mut self.collector {
-            collector.event(&event);
-        }
-        if let Some(failures) = &mut self.failures {
-            failures.event(&event);
-        }
-        if let Some(trace) = &mut self.trace {
-            trace.event(&event, out)?;
-        }
-        if let Some(observer) = &self.observer {
-            observer.borrow_mut().event(&event);
-        }
+        self.show(&event, out)?;
         // What a log holds between the end of a run and the start of another belongs to none.
         if let Some(engine) = &mut self.engine {
-            if let Event::End(end) = event {
-                self.end_run(out)?;
-                self.hosts
-                    .each(&mut self.summary, |summary| summary.end(&end));
-            } else {
-                engine.push(event, &mut self.judged);
-                self.write_judged(out)?;
-            }
+            engine.push(event, &mut self.judged);
+            self.write_judged(out)?;
         }
         Ok(())
+    }
+
+    /// A run ends in order, perhaps with the last of several parts.
+    fn end(&mut self, end: End, out: &mut dyn Write) -> Result<()> {
+        let total = self.parts.total(end.clone());
+        self.show(&Event::End(Box::new(total)), out)?;
+        if self.engine.is_some() {
+            self.end_engine(out)?;
+            self.hosts
+                .each(&mut self.summary, |summary| summary.end(&end));
+        }
+        Ok(())
+    }
+
+    /// Shows an event to everyone who looks at more than verdicts.
+    fn show(&mut self, event: &Event, out: &mut dyn Write) -> Result<()> {
+        if let Some(collector) = &mut self.collector {
+            collector.event(event);
+        }
+        if let Some(failures) = &mut self.failures {
+            failures.event(event);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.event(event, out)?;
+        }
+        if let Some(observer) = &self.observer {
+            observer.borrow_mut().event(event);
+        }
+        Ok(())
+    }
+
+    /// Ends the run, also where its next part might have followed.
+    fn close(&mut self, out: &mut dyn Write) -> Result<()> {
+        if let Some(end) = self.parts.close() {
+            self.show(&Event::End(end), out)?;
+        }
+        self.end_engine(out)
     }
 
     /// Ends a run, if one is open: what is undecided is judged with what is known. An `end` event
@@ -162,6 +211,14 @@ impl Session {
     /// # Errors
     /// When `out` cannot be written.
     pub fn end_run(&mut self, out: &mut dyn Write) -> Result<()> {
+        // After the end of a part the next one may follow.
+        match self.parts.between() {
+            true => Ok(()),
+            false => self.close(out),
+        }
+    }
+
+    fn end_engine(&mut self, out: &mut dyn Write) -> Result<()> {
         if let Some(mut engine) = self.engine.take() {
             let open = engine.finish(&mut self.judged);
             self.hosts
@@ -176,7 +233,7 @@ impl Session {
     /// # Errors
     /// When `out` cannot be written.
     pub fn finish(&mut self, out: &mut dyn Write) -> Result<()> {
-        self.end_run(out)?;
+        self.close(out)?;
         self.hosts.finish(&mut self.summary);
         match self.format {
             Format::Json => json::line(out, &self.summary)?,

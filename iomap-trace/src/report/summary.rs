@@ -131,6 +131,11 @@ impl Summary {
         self.unended += 1;
     }
 
+    /// The present run goes on in another part of its log.
+    pub fn resume(&mut self) {
+        self.unended += 1;
+    }
+
     /// A verdict.
     pub fn judged(&mut self, Judged { failure, verdict }: &Judged) {
         self.reach(failure.ts_ns);
