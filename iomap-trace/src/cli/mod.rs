@@ -67,6 +67,11 @@ enum Command {
     Compare(compare::Args),
 }
 
+/// The command line as data, for the man pages and the shells' completions.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Runs the command line and returns its exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -91,11 +96,8 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        super::command().debug_assert();
     }
 }
