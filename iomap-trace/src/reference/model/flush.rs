@@ -58,7 +58,11 @@ impl Flush {
         match self.at {
             At::Look => {
                 let mut dirty = world.cache.within(from, end).filter(|folio| folio.dirty);
-                dirty.all(|folio| !folio.locked && !folio.writeback)
+                // The range is locked while an ordered extent is made (find_lock_delalloc_range()).
+                dirty.all(|folio| {
+                    let span = bytes_of(folio.page, folio.end());
+                    !folio.locked && !folio.writeback && world.tree.blocked(span).is_none()
+                })
             }
             At::Wait => !world.cache.within(from, end).any(|folio| folio.writeback),
             _ => true,
@@ -128,14 +132,13 @@ impl Flush {
         }
         if world.fs == Fs::Btrfs {
             let span = bytes_of(first, last);
-            world.ordered.push(span);
-            self.extent = Some(Ordered {
+            self.extent = Some(world.order(Ordered {
                 span,
                 created_by: self.task.tid,
                 created_ns: world.now,
                 write: self.write,
                 nocow: world.nocow,
-            });
+            }));
             world.say(self.column, |_| {
                 format!("btrfs_run_delalloc_range() {}", World::range(span))
             });

@@ -55,7 +55,10 @@ enum Lock {
     Locking(Locking),
     /// At this page.
     Holding(Option<Box<Locking>>, u64, u64),
-    Unlocking(Unlocking),
+    /// Gives it up; where an ordered extent was met, to begin anew with this range.
+    Unlocking(Unlocking, Option<Span>),
+    /// Holds nothing, and waits for the ordered extents of a range.
+    Ordered(Span),
 }
 
 impl Locker {
@@ -72,6 +75,38 @@ impl Locker {
         self.under == Under::Write
     }
 
+    /// It looks for ordered extents when it has the range, and waits for them: everybody but FIEMAP.
+    fn waits(&self) -> bool {
+        self.under != Under::Nothing
+    }
+
+    fn lock(&self, span: Span) -> Lock {
+        Lock::Locking(Locking::new(Want {
+            span,
+            task: self.under.task(),
+            column: OTHER,
+            kind: HolderKind::ExtentLock,
+            write: None,
+            function: self.under.function(),
+        }))
+    }
+
+    /// It has the range.
+    fn locked(&self, world: &World, locking: Locking) -> Lock {
+        let span = locking.want.span;
+        if self.waits() && world.is_ordered(span) {
+            return Lock::Unlocking(Unlocking::new(locking, 1, None), Some(span));
+        }
+        let (from, end) = pages_of(span);
+        Lock::Holding(Some(Box::new(locking)), from, end)
+    }
+
+    /// An ordered extent that a write cannot go beyond, in the folio of this page. Only where the
+    /// folio is larger than what was locked.
+    fn meets_ordered(&self, world: &World, page: u64) -> bool {
+        self.writes() && world.is_ordered(world.folio_at(page))
+    }
+
     fn begin(&mut self, world: &mut World) {
         let Some(span) = self.spans.pop() else { return };
         if self.writes() {
@@ -79,18 +114,7 @@ impl Locker {
         }
         let end = pages_of(span).1;
         self.at = if world.fs == Fs::Btrfs && span.start < span.end {
-            let end = end * PAGE;
-            Lock::Locking(Locking::new(Want {
-                span: Span {
-                    start: span.start / PAGE * PAGE,
-                    end,
-                },
-                task: self.under.task(),
-                column: OTHER,
-                kind: HolderKind::ExtentLock,
-                write: None,
-                function: self.under.function(),
-            }))
+            self.lock(bytes_of(span.start / PAGE, end))
         } else {
             Lock::Holding(None, span.start / PAGE, end)
         };
@@ -130,7 +154,12 @@ impl Party for Locker {
                 !(self.spans.is_empty() || self.writes() && (shut || world.exclusive))
             }
             Lock::Locking(locking) => locking.ready(world),
-            Lock::Holding(_, page, end) if self.writes() && page < end => world.can_dirty(*page),
+            Lock::Holding(_, page, end) if self.writes() && page < end => {
+                world.can_dirty(*page) || self.meets_ordered(world, *page)
+            }
+            Lock::Ordered(span) => {
+                !world.is_ordered(*span) && !self.meets_ordered(world, span.start / PAGE)
+            }
             _ => true,
         }
     }
@@ -143,13 +172,19 @@ impl Party for Locker {
             }
             Lock::Locking(mut locking) => {
                 if locking.step(world) {
-                    let (from, end) = pages_of(locking.want.span);
-                    self.at = Lock::Holding(Some(Box::new(locking)), from, end);
+                    self.at = self.locked(world, locking);
                     "locked"
                 } else {
                     self.at = Lock::Locking(locking);
                     STEP
                 }
+            }
+            Lock::Holding(Some(locking), page, end)
+                if page < end && self.meets_ordered(world, page) =>
+            {
+                let rest = bytes_of(page, end);
+                self.at = Lock::Unlocking(Unlocking::new(*locking, 1, None), Some(rest));
+                STEP
             }
             Lock::Holding(locking, page, end) if page < end => {
                 self.touch(world, page);
@@ -169,14 +204,22 @@ impl Party for Locker {
                 let elsewhere = reads && world.kernel.reads_unlocked_elsewhere();
                 let pieces = if elsewhere { 1 + world.rng.below(3) } else { 1 };
                 let by = elsewhere.then_some(cast::BIO);
-                self.at = Lock::Unlocking(Unlocking::new(*locking, pieces, by));
+                self.at = Lock::Unlocking(Unlocking::new(*locking, pieces, by), None);
                 "worked"
             }
-            Lock::Unlocking(mut unlocking) => {
-                if unlocking.step(world) {
-                    return self.end(world);
+            Lock::Unlocking(mut unlocking, again) => {
+                if !unlocking.step(world) {
+                    self.at = Lock::Unlocking(unlocking, again);
+                    return STEP;
                 }
-                self.at = Lock::Unlocking(unlocking);
+                let Some(span) = again else {
+                    return self.end(world);
+                };
+                self.at = Lock::Ordered(span);
+                STEP
+            }
+            Lock::Ordered(span) => {
+                self.at = self.lock(span);
                 STEP
             }
         }
@@ -185,7 +228,7 @@ impl Party for Locker {
     fn deadline(&self, world: &World) -> Option<u64> {
         match &self.at {
             Lock::Locking(locking) => locking.deadline(world),
-            Lock::Unlocking(unlocking) => unlocking.deadline(world),
+            Lock::Unlocking(unlocking, _) => unlocking.deadline(world),
             _ => None,
         }
     }

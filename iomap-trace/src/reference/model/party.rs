@@ -261,7 +261,8 @@ impl Party for Flusher {
     }
 }
 
-/// Stores through a mapping: `filemap_fault()` where nothing is cached, then `page_mkwrite`.
+/// Stores through a mapping: `filemap_fault()` where nothing is cached, then `page_mkwrite`, whose
+/// lock of the range is over at once.
 #[derive(Debug)]
 pub struct Dirtier {
     pages: Vec<u64>,
@@ -278,7 +279,7 @@ impl Party for Dirtier {
     fn ready(&self, world: &World) -> bool {
         let page = self.pages.last();
         page.is_some_and(|page| match world.cache.at(*page) {
-            Some(_) => world.can_dirty(*page),
+            Some(_) => world.can_lock_and_dirty(*page),
             None => !world
                 .looking
                 .iter()

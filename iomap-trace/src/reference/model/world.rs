@@ -230,12 +230,8 @@ impl World {
         if self.cache.at(page).is_some() {
             return;
         }
-        let (mut first, mut pages) = (page, 1);
-        let large = page / self.folio_pages * self.folio_pages;
-        let end = (large + self.folio_pages).min(self.place.pages);
-        if self.cache.next(large, end).is_none() {
-            (first, pages) = (large, end - large);
-        }
+        let (first, end) = self.pages_at(page);
+        let pages = end - first;
         let versions = &self.disk[first as usize..(first + pages) as usize];
         let version = versions.iter().copied().min().unwrap_or(0);
         let private = match self.fs {
@@ -258,12 +254,53 @@ impl World {
         self.cache.cached[first as usize] = Some(Touch { ns, task, how });
     }
 
+    /// Makes an ordered extent. It meets no other: its maker holds the range locked, and whoever
+    /// dirties folios has waited for the one before (`btrfs_add_ordered_extent()`).
+    pub fn order(&mut self, extent: Ordered) -> Ordered {
+        debug_assert!(!self.is_ordered(extent.span), "{extent:?}: {self:?}");
+        self.ordered.push(extent.span);
+        extent
+    }
+
+    /// An ordered extent of `span` is not complete (`btrfs_lookup_ordered_range()`).
+    pub fn is_ordered(&self, span: Span) -> bool {
+        self.ordered.iter().any(|other| other.meets(span))
+    }
+
+    /// Pages `.0...1` of the folio with this page, or of the one that would be added.
+    fn pages_at(&self, page: u64) -> (u64, u64) {
+        if let Some(folio) = self.cache.at(page) {
+            return (folio.page, folio.end());
+        }
+        let large = page / self.folio_pages * self.folio_pages;
+        let end = (large + self.folio_pages).min(self.place.pages);
+        match self.cache.next(large, end) {
+            None => (large, end),
+            Some(_) => (page, page + 1),
+        }
+    }
+
+    /// Bytes of the folio with this page, or of the one that would be added.
+    pub fn folio_at(&self, page: u64) -> Span {
+        let (first, end) = self.pages_at(page);
+        bytes_of(first, end)
+    }
+
+    /// Whether a folio of this page can be dirtied now by somebody who does not hold its range
+    /// locked: btrfs locks it, and looks for an ordered extent under the lock; where there is one it
+    /// lets go of all, waits, and begins anew (`btrfs_page_mkwrite()`,
+    /// `lock_and_cleanup_extent_if_need()`).
+    pub fn can_lock_and_dirty(&self, page: u64) -> bool {
+        let span = self.folio_at(page);
+        self.can_dirty(page) && self.tree.blocked(span).is_none() && !self.is_ordered(span)
+    }
+
     /// Whether a folio of this page can be dirtied now: whoever does takes its lock, and waits for
     /// writeback (stable pages).
     pub fn can_dirty(&self, page: u64) -> bool {
         // A large folio reaches beyond the range.
         let folio = self.cache.at(page);
-        let (first, last) = folio.map_or((page, page + 1), |folio| (folio.page, folio.end()));
+        let (first, last) = self.pages_at(page);
         let looked = |(from, end): &(u64, u64)| *from < last && first < *end;
         let free = |folio: &Folio| !folio.locked && !folio.writeback;
         !self.looking.iter().any(looked) && folio.is_none_or(free)

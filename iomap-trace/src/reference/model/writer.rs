@@ -79,7 +79,8 @@ enum After {
     Wait,
     /// A folio was.
     Met,
-    Submit,
+    /// Nothing was: the write has an ordered extent of its own.
+    Submit(Ordered),
 }
 
 /// A direct writer.
@@ -247,14 +248,20 @@ impl Writer {
     fn mapped(&mut self, world: &mut World, current: &Current, locking: Locking) -> At {
         let (from, end) = current.pages();
         let span = bytes_of(from, end);
-        let after = if world.ordered.iter().any(|other| other.meets(span)) {
+        let after = if world.is_ordered(span) {
             After::Wait
         } else if world.cache.next(from, end).is_some() {
             world.refuse(WRITER, |_| "filemap_range_has_page(): ENOTBLK".to_owned());
             self.met = failure::met(world, current);
             After::Met
         } else {
-            After::Submit
+            After::Submit(world.order(Ordered {
+                span,
+                created_by: self.task.tid,
+                created_ns: world.now,
+                write: Some(current.number),
+                nocow: world.nocow,
+            }))
         };
         At::Unlock(Unlocking::new(locking, 1, None), after)
     }
@@ -262,7 +269,10 @@ impl Writer {
     fn mapped_then(&mut self, world: &mut World, current: &Current, after: After) -> At {
         match after {
             After::Wait => At::Ordered,
-            After::Submit => self.submit(world, current),
+            After::Submit(extent) => {
+                world.say(WRITER, |_| "submit_bio()".to_owned());
+                At::Submitted(Some(extent))
+            }
             After::Met => {
                 let next = world.policy.after_mapping();
                 let outcome = match next {
@@ -281,23 +291,6 @@ impl Writer {
                 self.leave(world, current, next)
             }
         }
-    }
-
-    fn submit(&self, world: &mut World, current: &Current) -> At {
-        let (from, end) = current.pages();
-        let span = bytes_of(from, end);
-        world.say(WRITER, |_| "submit_bio()".to_owned());
-        let extent = (world.fs == Fs::Btrfs).then(|| {
-            world.ordered.push(span);
-            Ordered {
-                span,
-                created_by: self.task.tid,
-                created_ns: world.now,
-                write: Some(current.number),
-                nocow: world.nocow,
-            }
-        });
-        At::Submitted(extent)
     }
 
     /// The data is on disk; an asynchronous write no longer shuts others out.
@@ -381,9 +374,9 @@ impl Party for Writer {
             At::Lock(locking) => locking.ready(world),
             At::Ordered => {
                 let span = bytes_of(pages.0, pages.1);
-                !world.ordered.iter().any(|other| other.meets(span))
+                !world.is_ordered(span)
             }
-            At::Copy(page) if *page < pages.1 => world.can_dirty(*page),
+            At::Copy(page) if *page < pages.1 => world.can_lock_and_dirty(*page),
             _ => true,
         }
     }
