@@ -40,6 +40,15 @@ const NEEDS: &[Need] = &[
         program: "strace",
         package: "strace",
     },
+    // The packages' test.
+    Need {
+        program: "groff",
+        package: "groff-base",
+    },
+    Need {
+        program: "rpm",
+        package: "rpm",
+    },
     // The HTML report's test.
     Need {
         program: "chromium",

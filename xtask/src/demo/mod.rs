@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: real failures on ext4, xfs, btrfs and the current directory's filesystem.
 
-mod images;
+pub mod images;
 mod root;
 mod show;
 

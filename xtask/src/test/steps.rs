@@ -2,6 +2,7 @@
 
 use super::{Outcome, live, matrix};
 use crate::bpf;
+use crate::dist;
 use crate::toolchain::Toolchain;
 use crate::util;
 use anyhow::{Context, Result};
@@ -82,6 +83,15 @@ pub fn all(long: bool, options: &matrix::Options) -> Vec<Step> {
             what: "the program on other kernels, in virtual machines",
             needs: Needs::Vm,
             run: Box::new(move |toolchain| matrix::run(toolchain, &options)),
+        },
+        Step {
+            name: "dist",
+            what: "the packages: made, installed, used, removed, as root",
+            // It takes the static program that the kernels above have run.
+            needs: Needs::Root,
+            run: Box::new(|toolchain| {
+                dist::check::run(toolchain).unwrap_or_else(|error| Err(error).into())
+            }),
         },
         step("deny", "cargo deny check bans licenses sources", deny),
         step("doc", "cargo doc --locked --no-deps", doc),
