@@ -287,6 +287,83 @@ fn the_questions_of_maintainers_have_answers() {
     }
 }
 
+/// As far as the log holds them: what a filesystem and a file are like.
+#[test]
+fn what_a_log_says_of_filesystems_and_files_is_in_the_report() {
+    let log =
+        zstd::decode_all(fs::File::open(fixture("5.10-btrfs-buffered-fexit")).unwrap()).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let failure = log.lines().find(|l| l.contains(r#""type":"failure""#));
+    let failure: serde_json::Value = serde_json::from_str(failure.unwrap()).unwrap();
+    let (dev, ino, root) = (&failure["dev"], &failure["ino"], &failure["root"]);
+    let described = |of_filesystem: &str, of_file: &str| {
+        let filesystems =
+            format!(r#""hostname":"db-7","filesystems":[{{"dev":{dev},{of_filesystem}}}],"plan":"#);
+        let file = format!(
+            "{{\"type\":\"file\",\"ts_ns\":1,\"dev\":{dev},\"ino\":{ino},\"root\":{root},{of_file}}}\n"
+        );
+        let log = log.replacen(r#""plan":"#, &filesystems, 1);
+        let (start, rest) = log.split_once('\n').unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.jsonl");
+        fs::write(&path, format!("{start}\n{file}{rest}")).unwrap();
+        report_of(&[path], Format::Markdown)
+    };
+    let known = r#""features":["no_holes","skinny_metadata"],"data_profiles":["raid1"],
+        "metadata_profiles":["dup"],"sector_size":4096,"node_size":16384,"checksum":"crc32c (x)""#;
+    let known = known.replace('\n', "");
+    let nocow = r#""size":8388608,"allocated":4194304,"flags":["nocow","noatime"]"#;
+    let cow = r#""size":1,"allocated":0,"flags":["compressed"],"compression":"zstd""#;
+    let gone =
+        r#""missing":"the file could not be asked (No such file or directory (os error 2))""#;
+    let unknown =
+        r#""missing":{"features":"its mount | cannot be asked","data_profiles":"no `sysfs`"}"#;
+    let cases: [(&str, &str, &[&str]); 3] = [
+        (
+            &known,
+            nocow,
+            &[
+                "| host | `db-7` |",
+                "`no_holes skinny_metadata`; sectors of 4.0K; nodes of 16K; checksum `crc32c (x)` |",
+                "| `raid1` (metadata `dup`) |",
+                "| nocow, no checksums | none: nocow |",
+                "| 8.0M | 4.0M | `nocow noatime` | - |",
+                "The btrfs files here are nocow, without checksums: a kernel that writes files with \
+                 checksums buffered (commit 968f19c5b1b7) changes nothing for them. ",
+            ],
+        ),
+        (
+            &known,
+            cow,
+            &[
+                "| checksums, copy on write | property `zstd` |",
+                "On btrfs one of the files is copy on write, so with checksums unless made under \
+                 `nodatasum`: a kernel with commit 968f19c5b1b7 writes these always buffered, and \
+                 they could not fail there. ",
+                "flags do not tell",
+            ],
+        ),
+        (
+            unknown,
+            gone,
+            &[
+                "| not recorded: `its mount \\u{7c} cannot be asked` | not recorded: `no \\u{60}sysfs\\u{60}` |",
+                "not recorded: `the file could not be asked (No such file",
+            ],
+        ),
+    ];
+    for (of_filesystem, of_file, expected) in cases {
+        let text = described(of_filesystem, of_file);
+        for part in expected {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+    // A log of before says that it does not know, and draws no conclusion.
+    let before = report_of(&[fixture("5.10-btrfs-buffered-fexit")], Format::Markdown);
+    assert!(!before.contains("| host |") && !before.contains("inode flags"));
+    assert!(!before.contains("btrfs files here"), "{before}");
+}
+
 /// The arguments of `report`, as the command line has them.
 #[derive(Debug, Parser)]
 struct Cli {

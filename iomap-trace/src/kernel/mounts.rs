@@ -83,7 +83,8 @@ fn is_prompt(line: &MountLine, lines: &[MountLine]) -> bool {
         .any(|other| !chain.contains(&other.id) && line.at.starts_with(&other.at))
 }
 
-fn block_size(at: &Path) -> Option<u64> {
+/// Block size of the filesystem at `at` in bytes.
+pub fn block_size(at: &Path) -> Option<u64> {
     rustix::fs::statvfs(at).ok().map(|stat| stat.f_bsize)
 }
 

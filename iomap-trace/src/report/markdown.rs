@@ -6,6 +6,7 @@
 mod changes;
 mod environment;
 mod evidence;
+mod files;
 mod finding;
 #[cfg(test)]
 mod hostile;

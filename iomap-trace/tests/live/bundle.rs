@@ -37,6 +37,8 @@ fn a_bundle_recorded_now_has_no_names() {
         }
         if name.ends_with("/report.jsonl") {
             let log = Log::parse(&bytes);
+            let hostname = log.records[0]["hostname"].as_str().unwrap();
+            assert!(hostname.starts_with("h-"), "{hostname}");
             assert!(log.found().len() > 10, "{}", log.summary());
             let ino = |found: &crate::harness::Found<'_>| found.number("ino") == truth.ino();
             assert!(log.found().iter().all(ino), "numbers stay");

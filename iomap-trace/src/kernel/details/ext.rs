@@ -71,12 +71,14 @@ const RO_COMPAT: &[(u32, &str)] = &[
     (0x1_0000, "orphan_present"),
 ];
 
-/// Reads what can be read of the filesystem `kind`; `devices` is where device nodes are.
+/// Reads what can be read of the filesystem `kind`; `devices` is where device nodes are, and
+/// `whole_pages` says that its blocks are not smaller than a page.
 pub fn read(
     filesystem: &mut Filesystem,
     kind: &str,
     roots: &Roots,
     devices: &Path,
+    whole_pages: bool,
 ) -> Result<(), String> {
     let dev = filesystem.dev;
     let name = device_name(dev, roots);
@@ -93,7 +95,7 @@ pub fn read(
         }
     }
     let name = name.ok_or("sysfs does not name its device")?;
-    let block = super_block(&devices.join(name), dev)?;
+    let block = super_block(&devices.join(name), dev, whole_pages)?;
     filesystem.features = features(&block).ok_or("its device holds no super block of ext")?;
     Ok(())
 }
@@ -113,9 +115,13 @@ fn device_name(dev: Dev, roots: &Roots) -> Option<String> {
     safe.then(|| name.to_owned())
 }
 
-/// The super block out of the page cache. A mounted filesystem keeps it there; a device that is
+/// The super block out of the page cache, where a mounted filesystem keeps it. A device that is
 /// suspended or dead is not waited for.
-fn super_block(node: &Path, dev: Dev) -> Result<[u8; LEN], String> {
+///
+/// The kernel calls a page unknown whose blocks it read one by one (`sb_bread()` marks the buffer).
+/// If all of the page is one buffer, a read that may wait finds it (`block_read_full_folio()`) and
+/// does not ask the device.
+fn super_block(node: &Path, dev: Dev, whole_pages: bool) -> Result<[u8; LEN], String> {
     let failed = |e| match e {
         Errno::AGAIN => {
             "its super block is not in the page cache, and the device is not read".into()
@@ -134,7 +140,13 @@ fn super_block(node: &Path, dev: Dev) -> Result<[u8; LEN], String> {
     .map_err(failed)?;
     let mut block = [0; LEN];
     let mut into = [IoSliceMut::new(&mut block)];
-    match preadv2(&device, &mut into, AT, ReadWriteFlags::NOWAIT).map_err(failed)? {
+    let read = match preadv2(&device, &mut into, AT, ReadWriteFlags::NOWAIT) {
+        Err(Errno::AGAIN | Errno::OPNOTSUPP) if whole_pages => {
+            preadv2(&device, &mut into, AT, ReadWriteFlags::empty())
+        }
+        read => read,
+    };
+    match read.map_err(failed)? {
         LEN => Ok(block),
         _ => Err("its super block could be read in part only".to_owned()),
     }
@@ -215,11 +227,11 @@ mod tests {
             ..Filesystem::default()
         };
         // It would wait for a writer for ever.
-        let why = read(&mut found, "ext4", &roots, &devices).unwrap_err();
+        let why = read(&mut found, "ext4", &roots, &devices, false).unwrap_err();
         assert_eq!(why, "its device node is another one");
         assert_eq!(found.data_mode.as_deref(), Some("journal"));
         write(uevent, "DEVNAME=../etc/shadow\n");
-        let why = read(&mut found, "ext4", &roots, &devices).unwrap_err();
+        let why = read(&mut found, "ext4", &roots, &devices, false).unwrap_err();
         assert!(why.contains("does not name"), "{why}");
     }
 }

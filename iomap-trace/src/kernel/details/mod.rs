@@ -12,6 +12,7 @@ pub use open::open_if;
 use std::path::Path;
 
 use super::mountinfo::MountLine;
+use super::system::page_size;
 use super::{Roots, mounts};
 use crate::event::{Filesystem, Text};
 
@@ -37,7 +38,12 @@ fn one(line: &MountLine, path: Option<&Path>, roots: &Roots) -> Filesystem {
             .and_then(|path| btrfs::fsid(path))
             .and_then(|fsid| btrfs::read(&mut filesystem, &fsid, roots)),
         "xfs" => mounted(path).and_then(|path| xfs::read(&mut filesystem, path)),
-        "ext2" | "ext3" | "ext4" => ext::read(&mut filesystem, &line.fs, roots, Path::new("/dev")),
+        "ext2" | "ext3" | "ext4" => {
+            let block_size = path.and_then(mounts::block_size);
+            let whole_pages = block_size.is_some_and(|size| size >= page_size());
+            let devices = Path::new("/dev");
+            ext::read(&mut filesystem, &line.fs, roots, devices, whole_pages)
+        }
         other => Err(format!("it is not known how {other} tells them")),
     };
     if let Err(why) = asked {

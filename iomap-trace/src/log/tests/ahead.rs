@@ -246,7 +246,12 @@ fn a_large_log_is_read_in_order() {
         let mut bytes = log(&events, name.ends_with("zst"), 5_000);
         for damage in [false, true] {
             if damage {
-                let middle = bytes.len() / 2;
+                let mut middle = bytes.len() / 2;
+                if name == "x.jsonl" {
+                    // The first byte of a record: others can be damaged and leave a record.
+                    let rest = bytes[middle..].iter();
+                    middle += 1 + rest.take_while(|byte| **byte != b'\n').count();
+                }
                 bytes[middle] ^= 0x55;
             }
             std::fs::write(&path, &bytes).unwrap();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::advice::advice;
 use super::example::{Clearness, Example, Origin, at_best};
+use super::files::{Files, checksums};
 use super::fixes::fixes;
 use super::holds::{Holds, Times};
 use super::kinds::Kinds;
@@ -26,6 +27,7 @@ pub struct Collector {
     asked: Option<u64>,
     found: Vec<Example>,
     runs: Runs,
+    files: Files,
     run: u64,
     origin: Origin,
     recent: Recent,
@@ -54,6 +56,7 @@ impl Collector {
         match event {
             Event::Start(start) => {
                 self.run += 1;
+                self.files.start(start);
                 self.runs.start(start);
                 self.origin = Origin::of(self.run, start);
                 // Numbers begin anew.
@@ -69,7 +72,8 @@ impl Collector {
                 self.recent.holder(holder);
             }
             Event::End(end) => self.runs.end(end),
-            Event::File(_) | Event::Loss(_) | Event::Mark(_) => {}
+            Event::File(record) => self.files.add(record),
+            Event::Loss(_) | Event::Mark(_) => {}
         }
     }
 
@@ -122,6 +126,7 @@ impl Collector {
                 .map(|(_, example)| example)
                 .collect(),
         };
+        let fixes = fixes(&self.runs, &kinds);
         Dossier {
             summary,
             runs: &self.runs,
@@ -130,7 +135,9 @@ impl Collector {
             asked: self.asked.is_some(),
             examples,
             unseen: unseen(&self.runs, summary),
-            fixes: fixes(&self.runs, &kinds),
+            files: &self.files,
+            checksums: checksums(&self.files, &self.runs, summary, &fixes),
+            fixes,
             advice: advice(&kinds),
             files_left_out: left_out(&summary.files.ranked(), summary.files.others()),
             pairs_left_out: left_out(&summary.pairs.ranked(), summary.pairs.others()),

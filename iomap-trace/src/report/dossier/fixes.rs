@@ -70,6 +70,9 @@ struct Change {
     fact: Option<fn(&Start) -> Option<bool>>,
 }
 
+/// "btrfs: always fallback to buffered write if the inode requires checksum".
+pub(super) const CHECKSUM_FALLBACK: &str = "968f19c5b1b7";
+
 const CHANGES: &[Change] = &[
     Change {
         commit: Some("60263d5889e6"),
@@ -119,7 +122,7 @@ const CHANGES: &[Change] = &[
         fact: Some(|start| start.facts.ordered_blocks_release.map(|blocks| !blocks)),
     },
     Change {
-        commit: Some("968f19c5b1b7"),
+        commit: Some(CHECKSUM_FALLBACK),
         version: "6.15",
         since: (6, 15),
         until: Some((7, 3)),

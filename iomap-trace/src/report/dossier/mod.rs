@@ -8,6 +8,7 @@
 mod advice;
 mod collector;
 mod example;
+mod files;
 mod fixes;
 mod holds;
 mod kinds;
@@ -21,10 +22,13 @@ mod version;
 use serde::Serialize;
 
 use super::summary::Summary;
+use super::tally::FileId;
+use crate::event::FileRecord;
 
 pub use advice::{Advice, advice};
 pub use collector::Collector;
 pub use example::{Example, Origin};
+pub use files::{Checksums, Files};
 pub use fixes::{Fix, Fixed, fixes};
 pub use holds::{Class, Hold, Percentiles};
 pub use kinds::Kind;
@@ -70,8 +74,20 @@ pub struct Dossier<'a> {
     pub fixes: Vec<Fix>,
     /// What the user can do now.
     pub advice: Vec<Advice>,
+    /// What files are like.
+    #[serde(skip)]
+    pub files: &'a Files,
+    /// What their flags say of btrfs' checksums.
+    pub checksums: Checksums,
     /// Files beyond [`TOP`].
     pub files_left_out: LeftOut,
     /// Pairs beyond [`TOP`].
     pub pairs_left_out: LeftOut,
+}
+
+impl Dossier<'_> {
+    /// What is recorded of a file that the summary names.
+    pub fn file(&self, file: &FileId) -> Option<&FileRecord> {
+        files::record(self.files, self.summary, file)
+    }
 }

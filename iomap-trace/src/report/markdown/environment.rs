@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::text::{code, heading, table};
-use crate::event::{Dev, HookState, Mount};
+use crate::event::{Dev, Filesystem, HookState, Mount};
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Run};
 use crate::report::timeline::date;
@@ -47,7 +47,9 @@ fn one(out: &mut String, dossier: &Dossier<'_>, run: &Run) {
         ),
         None => "not in order: the log has no last record".to_owned(),
     };
-    let rows = [
+    let host = start.hostname.as_ref();
+    let host = host.map(|name| row("host", code(name, true)));
+    let rows = host.into_iter().chain([
         row("kernel", code(&start.kernel.release, true)),
         row("build", code(&start.kernel.build, true)),
         row("architecture", code(&start.kernel.arch, true)),
@@ -71,8 +73,8 @@ fn one(out: &mut String, dossier: &Dossier<'_>, run: &Run) {
                 skipped => format!("{skipped}: see what was not visible"),
             },
         ),
-    ];
-    table(out, ["", ""], &rows);
+    ]);
+    table(out, ["", ""], &rows.collect::<Vec<_>>());
     mounts(out, dossier, run);
 }
 
@@ -91,7 +93,8 @@ fn mounts(out: &mut String, dossier: &Dossier<'_>, run: &Run) {
         .iter()
         .take(MOUNTS)
         .map(|mount| {
-            let btrfs = mount.fs == "btrfs";
+            let mut filesystems = run.start.filesystems.iter();
+            let filesystem = filesystems.find(|filesystem| filesystem.dev == mount.dev);
             [
                 code(&mount.at, true),
                 code(&mount.fs, true),
@@ -106,8 +109,12 @@ fn mounts(out: &mut String, dossier: &Dossier<'_>, run: &Run) {
                 ),
                 block_size(mount, run.start.page_size),
                 code(&mount.options, true),
-                NOT_RECORDED.to_owned(),
-                if btrfs { NOT_RECORDED } else { "-" }.to_owned(),
+                filesystem.map_or_else(|| NOT_RECORDED.to_owned(), features),
+                match filesystem {
+                    _ if mount.fs != "btrfs" => "-".to_owned(),
+                    Some(filesystem) => profiles(filesystem),
+                    None => NOT_RECORDED.to_owned(),
+                },
             ]
         })
         .collect();
@@ -144,28 +151,48 @@ fn block_size(mount: &Mount, page_size: u64) -> String {
     }
 }
 
-/// Checksums and compression of a file on `dev`, as far as the mount options tell.
-pub(super) fn data(dossier: &Dossier<'_>, dev: Dev) -> (String, String) {
-    let mut mounts = dossier.runs.kept.iter().flat_map(|run| &run.start.mounts);
-    let Some(mount) = mounts.find(|mount| mount.dev == dev) else {
-        return (NOT_RECORDED.to_owned(), NOT_RECORDED.to_owned());
-    };
-    if mount.fs != "btrfs" {
-        return ("-".to_owned(), "-".to_owned());
+/// On-disk features, and what else depends on how it was made.
+fn features(filesystem: &Filesystem) -> String {
+    let mut parts = vec![if filesystem.features.is_empty() {
+        not_recorded(filesystem, "features")
+    } else {
+        code(&filesystem.features.join(" "), true)
+    }];
+    if let Some(size) = filesystem.sector_size {
+        parts.push(format!("sectors of {}", cell::size(size.into())));
     }
-    let option = |wanted: &[&str]| {
-        let mut options = mount.options.split(',');
-        let found = options.find(|option| {
-            let name = option.split('=').next().unwrap_or_default();
-            wanted.contains(&name)
-        });
-        found.map_or_else(
-            || NOT_RECORDED.to_owned(),
-            |option| format!("mounted with {}", code(option, true)),
-        )
-    };
-    (
-        option(&["nodatacow", "nodatasum"]),
-        option(&["compress", "compress-force"]),
-    )
+    if let Some(size) = filesystem.node_size {
+        parts.push(format!("nodes of {}", cell::size(size.into())));
+    }
+    if let Some(checksum) = &filesystem.checksum {
+        parts.push(format!("checksum {}", code(checksum, true)));
+    }
+    if let Some(mode) = &filesystem.data_mode {
+        parts.push(code(&format!("data={mode}"), true));
+    } else if filesystem.missing.contains_key("data_mode") {
+        parts.push(format!(
+            "data mode {}",
+            not_recorded(filesystem, "data_mode")
+        ));
+    }
+    parts.join("; ")
+}
+
+fn profiles(filesystem: &Filesystem) -> String {
+    if filesystem.data_profiles.is_empty() {
+        return not_recorded(filesystem, "data_profiles");
+    }
+    let data = code(&filesystem.data_profiles.join(", "), true);
+    if filesystem.metadata_profiles.is_empty() {
+        return data;
+    }
+    let metadata = code(&filesystem.metadata_profiles.join(", "), true);
+    format!("{data} (metadata {metadata})")
+}
+
+fn not_recorded(filesystem: &Filesystem, field: &str) -> String {
+    match filesystem.missing.get(field) {
+        Some(why) => format!("{NOT_RECORDED}: {}", code(why, true)),
+        None => NOT_RECORDED.to_owned(),
+    }
 }

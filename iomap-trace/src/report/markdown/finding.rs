@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::files::checksums;
 use super::text::{code, count, heading, task};
 use crate::correlate::Cause;
 use crate::report::cell;
@@ -70,6 +71,7 @@ pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
             count(entry.counts.total(), "failure"),
         );
     }
+    checksums(out, dossier);
     out.push_str(&printed(dossier));
     out.push('\n');
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::environment::data;
+use super::files::{attributes, files};
 use super::finding::{meaning, printed};
 use super::text::{code, count, heading, table, task};
 use crate::event::{HolderKind, OutcomeKind, Phase};
@@ -18,6 +18,8 @@ pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
     kinds(out, dossier);
     heading(out, "Files");
     files(out, dossier);
+    left_out(out, dossier.files_left_out, "file");
+    attributes(out, dossier);
     heading(out, "Writers and other parties");
     pairs(out, dossier);
     heading(out, "How long locks were held");
@@ -113,49 +115,6 @@ fn outcome_name(outcome: OutcomeKind) -> &'static str {
         OutcomeKind::Error => "returned an error",
         OutcomeKind::Unknown => "not known",
     }
-}
-
-fn files(out: &mut String, dossier: &Dossier<'_>) {
-    let ranked = dossier.summary.files.ranked();
-    let rows: Vec<[String; 9]> = ranked
-        .iter()
-        .take(TOP)
-        .map(|(file, entry)| {
-            let name = entry
-                .path
-                .as_deref()
-                .map(|path| code(path, !entry.path_escaped));
-            let (checksums, compression) = data(dossier, file.dev);
-            [
-                name.unwrap_or_else(|| "(path not known)".to_owned()),
-                file.dev.to_string(),
-                file.ino.to_string(),
-                file.root
-                    .map_or_else(|| "-".to_owned(), |root| root.to_string()),
-                entry.counts.pre.to_string(),
-                entry.counts.map.to_string(),
-                entry.counts.post.to_string(),
-                checksums,
-                compression,
-            ]
-        })
-        .collect();
-    table(
-        out,
-        [
-            "file",
-            "device",
-            "inode",
-            "subvolume",
-            "pre",
-            "map",
-            "post",
-            "checksums, nocow",
-            "compression",
-        ],
-        &rows,
-    );
-    left_out(out, dossier.files_left_out, "file");
 }
 
 fn pairs(out: &mut String, dossier: &Dossier<'_>) {
