@@ -26,8 +26,9 @@ const OF_A_RECORDING: [&str; 10] = [
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Packs logs, or without any what happens in the next 30 seconds (--duration),
-with the reports, `doctor --json`, the kernel's messages on filesystems, and
-their mounts. The file is readable by its owner only, and never overwrites another.
+with the reports (Markdown, HTML, text, NDJSON), `doctor --json`, the kernel's
+messages on filesystems, and their mounts. The file is readable by its owner
+only, and never overwrites another.
 
 --redact replaces paths, command names, arguments, and ids of cgroups and boots
 by pseudonyms in every file; messages of filesystems keep no text. The release

@@ -9,6 +9,7 @@ mod evidence;
 mod finding;
 #[cfg(test)]
 mod hostile;
+mod hosts;
 mod limits;
 mod text;
 mod totals;
@@ -23,6 +24,7 @@ pub fn markdown(dossier: &Dossier<'_>) -> String {
         return out;
     }
     finding::section(&mut out, dossier);
+    hosts::section(&mut out, dossier);
     environment::section(&mut out, dossier);
     totals::section(&mut out, dossier);
     evidence::section(&mut out, dossier);

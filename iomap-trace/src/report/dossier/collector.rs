@@ -13,7 +13,7 @@ use super::runs::Runs;
 use super::unseen::unseen;
 use super::{Dossier, LeftOut, TOP};
 use crate::correlate::{Cause, Judged};
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, Text};
 use crate::report::summary::Summary;
 use crate::report::tally::{Counts, Entry};
 
@@ -27,6 +27,7 @@ pub struct Collector {
     found: Vec<Example>,
     runs: Runs,
     run: u64,
+    host: Option<Text>,
     origin: Origin,
     recent: Recent,
     kinds: Kinds,
@@ -49,13 +50,18 @@ impl Collector {
         }
     }
 
+    /// The next run is one of this host, where there may be several.
+    pub fn host(&mut self, host: Option<&Text>) {
+        self.host = host.cloned();
+    }
+
     /// Takes an event, before the verdicts that follow from it.
     pub fn event(&mut self, event: &Event) {
         match event {
             Event::Start(start) => {
                 self.run += 1;
-                self.runs.start(start);
-                self.origin = Origin::of(self.run, start);
+                self.runs.start(start, self.host.as_ref());
+                self.origin = Origin::of(self.run, self.host.as_ref(), start);
                 // Numbers begin anew.
                 self.recent = Recent::default();
             }

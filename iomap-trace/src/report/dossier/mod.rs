@@ -75,3 +75,15 @@ pub struct Dossier<'a> {
     /// Pairs beyond [`TOP`].
     pub pairs_left_out: LeftOut,
 }
+
+impl Dossier<'_> {
+    /// Whether there are several runs.
+    pub fn several_runs(&self) -> bool {
+        self.runs.kept.len() as u64 + self.runs.left_out > 1
+    }
+
+    /// Whether the runs are those of several hosts, which then have names.
+    pub fn several_hosts(&self) -> bool {
+        self.summary.hosts.len() > 1
+    }
+}

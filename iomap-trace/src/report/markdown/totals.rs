@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::environment::data;
 use super::finding::{meaning, printed};
-use super::text::{code, count, heading, table, task};
+use super::text::{code, count, heading, on, table, task};
 use crate::event::{HolderKind, OutcomeKind, Phase};
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Kind, LeftOut, Percentiles, TOP};
@@ -126,8 +126,9 @@ fn files(out: &mut String, dossier: &Dossier<'_>) {
                 .as_deref()
                 .map(|path| code(path, !entry.path_escaped));
             let (checksums, compression) = data(dossier, file.dev);
+            let name = name.unwrap_or_else(|| "(path not known)".to_owned());
             [
-                name.unwrap_or_else(|| "(path not known)".to_owned()),
+                format!("{name}{}", on(file.host.as_ref())),
                 file.dev.to_string(),
                 file.ino.to_string(),
                 file.root
@@ -169,7 +170,7 @@ fn pairs(out: &mut String, dossier: &Dossier<'_>) {
         .take(TOP)
         .map(|(pair, entry)| {
             [
-                task(&pair.comm, pair.pid),
+                task(&pair.comm, pair.pid) + &on(pair.host.as_ref()),
                 task(&pair.party_comm, pair.party_pid),
                 code(&pair.did, true),
                 entry.counts.total().to_string(),
