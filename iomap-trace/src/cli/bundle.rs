@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::common::Common;
 use super::doctor;
-use super::plan::{LogTo, Plan, Rows};
+use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
 use crate::bundle::{Contents, Log, Names, Target, bundle, mounts, reopened, scratch};
 use crate::kernel::{Kernel, Roots};
@@ -114,5 +114,7 @@ fn plan(args: &Args, log: LogTo) -> Plan {
         log: Some(log),
         command: Vec::new(),
         fail_on: FailOn::Never,
+        // The bundle is packed afterwards.
+        role: Role::Step,
     }
 }
