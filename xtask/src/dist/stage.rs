@@ -55,7 +55,9 @@ pub fn make(toolchain: &Toolchain, release: &Release, program: &Path) -> Result<
     ] {
         gzip(&doc.join(name))?;
     }
-    write(&stage.join("changelog"), &changelog(release)?)?;
+    let debian = stage.join("changelog.Debian");
+    write(&debian, &changelog(release)?)?;
+    gzip(&debian)?;
     Ok(stage)
 }
 
