@@ -1,6 +1,8 @@
 //! `bundle` of given logs: what is in it, that nothing else is touched, and that no name is left.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use iomap_trace::event::{Event, Text};
 use iomap_trace::log::{Reader, Writer};
 use std::collections::BTreeMap;
@@ -57,7 +59,8 @@ fn named(from: &Path, to: &Path) {
         let mut event = event.unwrap();
         match &mut event {
             Event::Start(start) => {
-                start.boot_id = format!("{MARK}-boot");
+                start.boot_id = format!("{MARK}-boot-{}", to.display());
+                start.hostname = Some(format!("{MARK}-host"));
                 start.command = [
                     "/opt/MARK/iomap-trace",
                     "exec",
@@ -87,6 +90,46 @@ fn named(from: &Path, to: &Path) {
     writer.finish().unwrap();
 }
 
+/// A text as it can stand in a file: as it is, and as it is escaped or encoded somewhere. In lower
+/// case, as what is searched.
+fn forms(original: &str) -> Vec<String> {
+    let each = |form: fn(u8) -> String| original.bytes().map(form).collect::<String>();
+    let mut forms = vec![
+        original.to_owned(),
+        each(|byte| format!("{byte:02x}")),
+        each(|byte| format!("%{byte:02x}")),
+        each(|byte| format!("\\u{byte:04x}")),
+        each(|byte| format!("\\x{byte:02x}")),
+        each(|byte| format!("&#{byte};")),
+        each(|byte| format!("&#x{byte:x};")),
+        original.chars().rev().collect(),
+    ];
+    // Base64, at each of the three places at which it can begin in a group; the first and the last
+    // digits are those of what stands beside it.
+    for before in 0..3 {
+        let text = [&b"   "[..before], original.as_bytes()].concat();
+        let digits = BASE64_STANDARD_NO_PAD.encode(text);
+        let from = [0, 2, 3][before];
+        forms.push(digits[from..digits.len() - 2].to_owned());
+    }
+    forms.iter().map(|form| form.to_lowercase()).collect()
+}
+
+/// The forms are those of the encoders.
+#[test]
+fn encoded_forms_are_found() {
+    let text = |text: &str| text.to_lowercase();
+    let found = |text: &str| forms(MARK).iter().any(|form| text.contains(form));
+    for beside in ["", "/", "/x", "/xy", "/xyz"] {
+        let path = format!("{beside}{MARK}{beside}");
+        assert!(
+            found(&text(&BASE64_STANDARD_NO_PAD.encode(&path))),
+            "{path}"
+        );
+    }
+    assert!(found(&text(&format!("x{MARK}y"))) && !found("nothing"));
+}
+
 #[test]
 fn a_bundle_has_it_all() {
     let dir = tempfile::tempdir().unwrap();
@@ -103,6 +146,7 @@ fn a_bundle_has_it_all() {
         "log-1.jsonl.zst",
         "log-2.jsonl.zst",
         "mounts.json",
+        "report.html",
         "report.jsonl",
         "report.md",
         "report.txt",
@@ -127,6 +171,14 @@ fn a_bundle_has_it_all() {
         .unwrap();
     let summary: serde_json::Value = serde_json::from_slice(summary).unwrap();
     assert_eq!(summary["runs"], 2);
+    // Hosts are called after their logs, not after what the logs were copied to.
+    for name in ["5.10-btrfs-lockers-fexit", "6.1-xfs-mmap-fexit"] {
+        for report in ["report.txt", "report.md", "report.html"] {
+            let text = String::from_utf8_lossy(&files[report]);
+            assert!(text.contains(name), "{name} is not in {report}");
+        }
+    }
+    assert!(page(&files)["failures"].as_u64().unwrap() > 0);
     let mounts: serde_json::Value = serde_json::from_slice(&files["mounts.json"]).unwrap();
     assert!(!mounts.as_array().unwrap().is_empty());
     serde_json::from_slice::<serde_json::Value>(&files["doctor.json"]).unwrap();
@@ -146,21 +198,42 @@ fn no_name_is_left() {
         let log = dir.path().join(format!("{MARK}-{n}.jsonl.zst"));
         named(&fixture(name), &log);
         let out = dir.path().join(format!("{n}.tar.zst"));
-        let made = bundle(&["--redact", "-o"], &[&out, &log]);
+        // Two hosts, which are called after their logs.
+        let logs = match n {
+            1 => vec![dir.path().join(format!("{MARK}-0.jsonl.zst")), log],
+            _ => vec![log],
+        };
+        let files: Vec<&Path> = logs.iter().map(PathBuf::as_path).collect();
+        let made = bundle(&["--redact", "-o"], &[&[&*out], &files[..]].concat());
         assert!(made.status.success(), "{made:?}");
         let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
         let originals = [MARK, hostname.trim(), boot_id.trim(), &CGROUP.to_string()];
-        for (file, bytes) in unpacked(&out) {
-            let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        let files = unpacked(&out);
+        assert!(files.contains_key("report.html"));
+        for (file, bytes) in &files {
+            let text = String::from_utf8_lossy(bytes).to_lowercase();
             for original in originals {
                 // A host called `db` is in every text.
                 if original.len() >= 6 {
-                    assert!(!text.contains(original), "{original} is in {file}");
+                    for form in forms(original) {
+                        assert!(!text.contains(&form), "{original} is in {file} as {form}");
+                    }
                 }
             }
         }
-        let files = unpacked(&out);
+        // What a page's script sees.
+        let data = page(&files);
+        assert!(!data.to_string().contains(MARK));
+        let shown = data["files"][1]["name"].as_str().unwrap();
+        assert!(shown.starts_with("/p-"), "{shown}");
+        assert!(
+            data["tasks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|task| { task.as_str().unwrap().starts_with("c-") })
+        );
         let report = |name: &str| String::from_utf8_lossy(&files[name]).into_owned();
         assert!(
             report("report.txt").contains("c-"),
@@ -168,15 +241,15 @@ fn no_name_is_left() {
             report("report.txt")
         );
         // What is counted is the same.
-        let summary = |log: &Path| {
+        let summary = |logs: &[PathBuf]| {
             let report = Command::new(env!("CARGO_BIN_EXE_iomap-trace"))
                 .args(["report", "--format", "json"])
-                .arg(log)
+                .args(logs)
                 .output()
                 .unwrap();
             last(&report.stdout)
         };
-        let (before, after) = (summary(&log), last(&files["report.jsonl"]));
+        let (before, after) = (summary(&logs), last(&files["report.jsonl"]));
         for sums in ["failures", "causes", "outcomes", "self_inflicted", "losses"] {
             assert_eq!(before[sums], after[sums], "{sums}");
         }
@@ -184,6 +257,13 @@ fn no_name_is_left() {
             |summary: &serde_json::Value, list: &str| summary[list].as_array().unwrap().len();
         assert_eq!(count(&before, "files"), count(&after, "files"));
     }
+}
+
+/// The data of the page, in which names are escaped.
+fn page(files: &BTreeMap<String, Vec<u8>>) -> serde_json::Value {
+    let page = String::from_utf8_lossy(&files["report.html"]);
+    let (_, rest) = page.split_once("id=\"failures\">").unwrap();
+    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
 }
 
 fn last(ndjson: &[u8]) -> serde_json::Value {

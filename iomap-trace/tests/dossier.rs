@@ -139,8 +139,8 @@ fn several_logs_are_one_report() {
     let logs = ["5.10-btrfs-mmap-fexit", "7.3-xfs-mmap-fexit"].map(fixture);
     let text = report_of(&logs, Format::Markdown);
     for part in [
-        "### Run 1",
-        "### Run 2",
+        "### Run 1 on `5.10-btrfs-mmap-fexit`",
+        "### Run 2 on `7.3-xfs-mmap-fexit`",
         "`5.10.0-32-cloud-amd64`",
         "`7.3.4+deb13-cloud-amd64`",
     ] {
@@ -148,7 +148,8 @@ fn several_logs_are_one_report() {
     }
     let text = report_of(&logs, Format::Timeline { failure: Some(1) });
     assert!(
-        text.contains("Failure 1 of run 1,") && text.contains("Failure 1 of run 2,"),
+        text.contains("Failure 1 of run 1 on host 5.10-btrfs-mmap-fexit,")
+            && text.contains("Failure 1 of run 2 on host 7.3-xfs-mmap-fexit,"),
         "{text}"
     );
 }

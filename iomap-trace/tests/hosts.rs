@@ -124,6 +124,86 @@ fn equal_numbers_on_two_hosts_are_two_files() {
     assert!(same["files"][0].get("host").is_none());
 }
 
+/// Two logs with equal names of all files and tasks: every format says which host a failure is of.
+#[test]
+fn long_reports_name_the_host_of_each_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = ["db1", "db2"].map(|name| dir.path().join(format!("{name}.jsonl.zst")));
+    for (n, log) in logs.iter().enumerate() {
+        other_boot(&fixture(LOGS[0]), log, &format!("boot-{n}"));
+    }
+    for format in [
+        Format::Timeline { failure: None },
+        Format::Timeline { failure: Some(1) },
+    ] {
+        let text = report(&logs, format);
+        let heads: Vec<_> = text.lines().filter(|l| l.starts_with("Failure ")).collect();
+        assert!(!heads.is_empty());
+        for head in heads {
+            assert!(head.contains(" on host db"), "{head}");
+        }
+    }
+    let asked = report(&logs, Format::Timeline { failure: Some(1) });
+    assert!(
+        asked.contains("Failure 1 of run 1 on host db1, "),
+        "{asked}"
+    );
+    assert!(
+        asked.contains("Failure 1 of run 2 on host db2, "),
+        "{asked}"
+    );
+    for format in [Format::Markdown, Format::Html] {
+        let text = report(&logs, format);
+        let code = match format {
+            Format::Html => ["<code>db1</code>", "<code>db2</code>"],
+            _ => ["`db1`", "`db2`"],
+        };
+        for host in code {
+            // A run, files, writers; and a row of the hosts.
+            let said = text.matches(&format!(" on {host}")).count();
+            assert!(said >= 3, "{said} times {host}: {text}");
+        }
+        assert!(text.contains("Hosts"), "{text}");
+        assert!(text.contains(" on host db1, "), "{text}");
+    }
+    let trace: Value = serde_json::from_str(&report(&logs, Format::Perfetto)).unwrap();
+    let processes = trace["traceEvents"].as_array().unwrap().iter();
+    let processes: Vec<_> = processes
+        .filter(|event| event["name"] == "process_name")
+        .map(|event| event["args"]["name"].as_str().unwrap())
+        .collect();
+    for host in ["db1", "db2"] {
+        assert!(
+            processes.contains(&format!("files on {host}").as_str()),
+            "{processes:?}"
+        );
+    }
+    let named = |name: &&str| name.ends_with(" on db1") || name.ends_with(" on db2");
+    assert!(processes.iter().all(named), "{processes:?}");
+}
+
+/// The parts of one host's log are no hosts.
+#[test]
+fn one_host_has_no_name() {
+    let logs = [fixture(LOGS[0]), fixture(LOGS[0])];
+    for format in [
+        Format::Timeline { failure: Some(1) },
+        Format::Markdown,
+        Format::Html,
+    ] {
+        let text = report(&logs, format);
+        assert!(
+            !text.contains(" on host ") && !text.contains("Hosts"),
+            "{text}"
+        );
+        assert!(
+            text.contains("Failure 1 of run 2, ")
+                || format == Format::Markdown
+                || format == Format::Html
+        );
+    }
+}
+
 fn other_boot(from: &Path, to: &Path, boot_id: &str) {
     let mut writer = Writer::create(to).unwrap();
     for event in Reader::open(from).unwrap() {

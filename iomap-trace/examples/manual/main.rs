@@ -36,11 +36,15 @@ fn pages(directory: &Path, date: &str) -> Result<()> {
     // `help` has nothing to say in a manual.
     let mut root = iomap_trace::cli::command().disable_help_subcommand(true);
     root.build();
-    let commands = root.get_subcommands().filter(|command| !command.is_hide_set());
+    let commands = root
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
     for command in commands.chain([&root]) {
         let name = command.get_display_name().unwrap_or(command.get_name());
         let file = directory.join(format!("{name}.{}", page::SECTION));
-        let others = root.get_subcommands().filter(|command| !command.is_hide_set());
+        let others = root
+            .get_subcommands()
+            .filter(|command| !command.is_hide_set());
         write(&file, &page::page(command, others, date)?)?;
     }
     Ok(())

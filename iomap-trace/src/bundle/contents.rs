@@ -117,9 +117,13 @@ impl Maker<'_> {
         });
     }
 
-    /// Copies the logs, record by record: what a damaged one has up to its damage. Returns where the
-    /// copies are.
-    fn logs(&mut self, logs: &[Log], mut names: Option<&mut Names>) -> Result<Vec<PathBuf>> {
+    /// Copies the logs, record by record: what a damaged one has up to its damage. Returns what the
+    /// copies are called in reports, and where they are.
+    fn logs(
+        &mut self,
+        logs: &[Log],
+        mut names: Option<&mut Names>,
+    ) -> Result<Vec<(String, PathBuf)>> {
         let mut copies = Vec::new();
         for (at, log) in logs.iter().enumerate() {
             let name = format!("log-{}.jsonl.zst", at + 1);
@@ -148,16 +152,27 @@ impl Maker<'_> {
                 self.left_out.push(why);
             }
             writer.finish()?;
-            copies.push(reopened(&file));
+            // A log is often named after its host.
+            let shown = match names.is_some() {
+                true => name.clone(),
+                false => log.name.clone(),
+            };
+            copies.push((shown, reopened(&file)));
             self.keep(&name, "an event log", file, true);
         }
         Ok(copies)
     }
 
-    fn reports(&mut self, logs: &[PathBuf], status: &mut dyn Write) -> Result<()> {
+    /// All reports are made from the copies: where names were replaced, no report has ever seen them.
+    fn reports(&mut self, logs: &[(String, PathBuf)], status: &mut dyn Write) -> Result<()> {
         let width = report::DEFAULT_WIDTH;
         let reports = [
             ("report.md", "the bug report", Format::Markdown),
+            (
+                "report.html",
+                "the same as a page, with a timeline of all failures",
+                Format::Html,
+            ),
             (
                 "timeline.txt",
                 "the clearest failure of each kind, step by step",
@@ -182,7 +197,7 @@ impl Maker<'_> {
                 Format::Table { .. } => &mut *status,
                 _ => &mut nowhere,
             };
-            report::replay(logs, format, &mut out, status)
+            report::replay_named(logs, format, &mut out, status)
                 .and_then(|()| Ok(out.flush()?))
                 .with_context(|| format!("{name} cannot be made"))?;
             drop(out);

@@ -16,6 +16,17 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds the reader's own counts to those of the programs.
+    pub fn account_reader(&self, counters: &mut BTreeMap<String, u64>) {
+        add(
+            counters,
+            [
+                ("failure.filtered", self.filtered),
+                ("record.lost", self.undecodable),
+            ],
+        );
+    }
+
     /// Adds the reader's counts to those of the programs, and the difference between what was seen
     /// and what came, if there is any.
     pub fn account(&self, counters: &mut BTreeMap<String, u64>) {
@@ -31,16 +42,21 @@ impl Tally {
         let pre = missing("invalidate.seen", "invalidate.filtered", self.pre);
         // Those that are only inferred are not counted when they are seen.
         let post = missing("post.seen", "post.filtered", self.post);
-        let rows = [
-            ("failure.filtered", self.filtered),
-            ("record.lost", self.undecodable),
-            ("invalidate.unaccounted.lost", pre),
-            ("post.unaccounted.lost", post),
-        ];
-        for (name, count) in rows {
-            if count > 0 {
-                counters.insert(name.to_owned(), count);
-            }
+        self.account_reader(counters);
+        add(
+            counters,
+            [
+                ("invalidate.unaccounted.lost", pre),
+                ("post.unaccounted.lost", post),
+            ],
+        );
+    }
+}
+
+fn add(counters: &mut BTreeMap<String, u64>, rows: [(&str, u64); 2]) {
+    for (name, count) in rows {
+        if count > 0 {
+            counters.insert(name.to_owned(), count);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use super::common::Common;
 use super::live::Stop;
 use super::output;
-use super::plan::{LogTo, Plan, Rows};
+use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
 use crate::audit::Watcher;
 use crate::report::audit::{Audited, Ended, FailOn, audit_text, junit};
@@ -102,6 +102,7 @@ fn plan(args: &Args) -> Plan {
         log: args.output.clone().map(LogTo::Path),
         command: args.command.clone(),
         fail_on: args.fail_on,
+        role: Role::Command,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::common::Common;
 use super::doctor;
-use super::plan::{LogTo, Plan, Rows};
+use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
 use crate::bundle::{Contents, Log, Names, Target, bundle, mounts, reopened, scratch};
 use crate::kernel::{Kernel, Roots};
@@ -26,8 +26,9 @@ const OF_A_RECORDING: [&str; 10] = [
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Packs logs, or without any what happens in the next 30 seconds (--duration),
-with the reports, `doctor --json`, the kernel's messages on filesystems, and
-their mounts. The file is readable by its owner only, and never overwrites another.
+with the reports (Markdown, HTML, text, NDJSON), `doctor --json`, the kernel's
+messages on filesystems, and their mounts. The file is readable by its owner
+only, and never overwrites another.
 
 --redact replaces paths, command names, arguments, and ids of cgroups and boots
 by pseudonyms in every file; messages of filesystems keep no text. The release
@@ -113,5 +114,7 @@ fn plan(args: &Args, log: LogTo) -> Plan {
         log: Some(log),
         command: Vec::new(),
         fail_on: FailOn::Never,
+        // The bundle is packed afterwards.
+        role: Role::Step,
     }
 }

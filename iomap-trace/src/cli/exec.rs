@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::common::Common;
-use super::plan::{LogTo, Plan, Rows};
+use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
 use super::trace::Kind;
+use crate::log::{Owner, Rotation};
 use crate::report::audit::FailOn;
 use crate::report::{self, Format};
 
@@ -29,6 +30,9 @@ pub struct Args {
     /// Event log to write; zstd when the name ends in .zst
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Give the log to this user
+    #[arg(long, value_name = "NAME", requires = "output")]
+    user: Option<String>,
     /// Also show each failure on standard output
     #[arg(long, value_enum)]
     format: Option<Kind>,
@@ -48,6 +52,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
             width: report::DEFAULT_WIDTH,
         },
     };
+    let owner = args.user.as_deref().map(Owner::named).transpose()?;
+    let log = args.output.clone().map(|path| LogTo::Kept {
+        path,
+        rotation: Rotation::default(),
+        owner,
+    });
     run::run(&Plan {
         common: args.common.clone(),
         format,
@@ -57,8 +67,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         } else {
             Rows::Stderr
         },
-        log: args.output.clone().map(LogTo::Path),
+        log,
         command: args.command.clone(),
         fail_on: args.fail_on,
+        role: Role::Command,
     })
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::process::ExitStatus;
 use std::rc::Rc;
@@ -12,15 +13,19 @@ use tokio::process::{Child, Command};
 
 use tokio::time::MissedTickBehavior;
 
-use super::plan::{Plan, Rows};
-use super::signals::Signals;
+use super::attach::{self, Attached};
+use super::confine::{Needs, confine};
+use super::plan::{Plan, Role, Rows};
+use super::say::{Level, say};
+use super::service::Service;
+use super::signals::{self, Signals};
 use super::status::StatusLine;
-use crate::capture::{KernelLog, Source};
+use crate::capture::KernelLog;
 use crate::clock::boot_ns;
-use crate::event::{End, Event, Start};
+use crate::event::{End, Event};
 use crate::kernel::system;
-use crate::log::Writer;
-use crate::probe::{Tracer, losses};
+use crate::log::{Due, RunLog, Turn};
+use crate::probe::{Options, losses};
 use crate::report::{self, Cost, Format, Observer, Session, Summary};
 
 /// A record can be committed without waking the reader (aya 0.14), so look this often anyway; the
@@ -30,6 +35,12 @@ const TICK: Duration = Duration::from_millis(100);
 /// While records come, the misses of programs are read this often: a verdict is not `exact` where
 /// evidence may have been missed between two readings.
 const MISSES_NS: u64 = 20_000_000;
+
+/// How often it is looked whether a filesystem was loaded meanwhile.
+const MODULES: Duration = Duration::from_secs(2);
+
+/// Why the loop is left, when it is to go on with other programs.
+const MODULE_CAME: &str = "btrfs was loaded";
 
 /// How a run ended.
 #[derive(Debug, Default)]
@@ -44,8 +55,11 @@ pub struct Stop {
 
 /// A live run.
 pub struct Live {
-    tracer: Tracer,
-    source: Source,
+    attached: Attached,
+    options: Options,
+    service: Service,
+    /// When it was last looked for modules.
+    looked: Instant,
     kernel_log: KernelLog,
     began: Instant,
     signals: Signals,
@@ -56,7 +70,7 @@ pub struct Live {
 /// Where events go: the log first, then the session.
 struct Sink {
     session: Session,
-    log: Option<Writer>,
+    log: Option<RunLog>,
     log_failed: bool,
     /// Whoever reads the rows has seen enough of them.
     closed: bool,
@@ -75,15 +89,17 @@ struct Sink {
 impl Live {
     /// A run with attached programs.
     pub fn new(
-        tracer: Tracer,
-        source: Source,
+        attached: Attached,
+        options: Options,
         signals: Signals,
-        log: Option<Writer>,
+        log: Option<RunLog>,
         plan: &Plan,
     ) -> Self {
         Self {
-            tracer,
-            source,
+            attached,
+            options,
+            service: Service::find(plan.role == Role::Service),
+            looked: Instant::now(),
             kernel_log: KernelLog::open(),
             began: Instant::now(),
             signals,
@@ -116,22 +132,32 @@ impl Live {
     ///
     /// # Errors
     /// When the command cannot be started, or output cannot be written.
-    pub async fn run(mut self, start: Start, plan: &Plan) -> Result<Stop> {
-        self.sink.take(Event::Start(Box::new(start)))?;
+    pub async fn run(mut self, plan: &Plan) -> Result<Stop> {
+        self.begin()?;
         let mut child = match spawn(plan) {
             Ok(child) => child,
             Err(e) => {
                 // The log is closed as a whole one all the same.
                 self.end("command not run")?;
+                self.sink.close()?;
                 return Err(e);
             }
         };
         if let (Some(observer), Some(pid)) = (&self.observer, child.as_ref().and_then(Child::id)) {
             observer.borrow_mut().started(pid);
         }
-        let why = self.follow(plan, child.as_mut()).await;
+        // The command has the rights that the user has: it was started before.
+        if plan.role != Role::Step {
+            self.confine(child.is_some());
+        }
+        self.service.ready();
+        let why = self.follow_on(plan, child.as_mut()).await;
+        self.service.stopping();
         // The accounts are closed first: the command may go on for long after its time is up.
-        let ended = why.and_then(|why| self.end(why));
+        let ended = why.and_then(|why| {
+            self.end(why)?;
+            self.sink.close()
+        });
         let status = match child {
             Some(mut child) => Some(self.outlast(&mut child).await?),
             None => None,
@@ -142,6 +168,48 @@ impl Live {
             log_failed: self.sink.log_failed,
             summary: self.sink.session.summary().clone(),
         })
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        let start = self.attached.start.clone();
+        self.sink.take(Event::Start(Box::new(start)))
+    }
+
+    fn confine(&self, has_command: bool) {
+        let log = self.sink.log.as_ref();
+        let confined = confine(Needs {
+            parts_in: log.and_then(RunLog::parts_in),
+            gives_away: log.is_some_and(RunLog::given_away),
+            has_command,
+        });
+        if let Err(e) = confined {
+            say(
+                Level::Warning,
+                format!("capabilities cannot be given up: {e}: it goes on with those it has"),
+            );
+        }
+    }
+
+    /// Follows the run, over a change of programs.
+    async fn follow_on(
+        &mut self,
+        plan: &Plan,
+        mut child: Option<&mut Child>,
+    ) -> Result<&'static str> {
+        loop {
+            let why = self.follow(plan, child.as_deref_mut()).await?;
+            if why != MODULE_CAME {
+                return Ok(why);
+            }
+            say(
+                Level::Notice,
+                format!("{why}: its hooks are attached, with a new run in the log"),
+            );
+            self.end(why)?;
+            self.attached = attach::attach(&self.options)?;
+            self.kernel_log = KernelLog::open();
+            self.begin()?;
+        }
     }
 
     /// Waits for a command that goes on; SIGTERM is for it.
@@ -160,13 +228,14 @@ impl Live {
         let warnings = plan
             .common
             .verbose
-            .then(|| self.tracer.take_warnings())
+            .then(|| self.attached.tracer.take_warnings())
             .transpose();
         let mut warnings = warnings.context("warnings of the programs cannot be shown")?;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = plan.common.duration.map(|d| self.began + d);
         let ring = self
+            .attached
             .source
             .poll_fd()
             .context("the ring buffer cannot be polled")?;
@@ -183,10 +252,18 @@ impl Live {
                     None => return Ok("terminated"),
                     Some(child) => pass_on(child),
                 },
+                () = signals::come(&mut self.signals.hangup) => {
+                    if self.sink.status.gone() && child.is_none() {
+                        return Ok("hung up");
+                    }
+                    self.service.reloading();
+                    self.turn(Turn::Reopen)?;
+                    self.service.ready();
+                }
                 _ = ticks.tick() => {
-                    let counters = || self.tracer.counters();
-                    self.source.tick(&counters, &mut |event| self.sink.take(event))?;
-                    self.tracer.mend();
+                    let Attached { tracer, source, .. } = &mut self.attached;
+                    source.tick(&|| tracer.counters(), &mut |event| self.sink.take(event))?;
+                    tracer.mend();
                     if let Some(observer) = &self.observer {
                         observer.borrow_mut().tick();
                     }
@@ -195,18 +272,24 @@ impl Live {
                         warnings.flush();
                     }
                     self.sink.flush()?;
+                    self.turn_if_due()?;
                     self.draw();
+                    if self.attached.module_missing && self.module_came(plan) {
+                        return Ok(MODULE_CAME);
+                    }
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                         return Ok("duration");
                     }
                 }
                 ready = ring.readable() => {
-                    self.source.drain(&mut |event| self.sink.take(event))?;
-                    if self.source.accounted_ago_ns() >= MISSES_NS {
-                        let missed = || self.tracer.missed_parties();
-                        self.source.account(&missed, &mut |event| self.sink.take(event))?;
+                    let Attached { tracer, source, .. } = &mut self.attached;
+                    source.drain(&mut |event| self.sink.take(event))?;
+                    if source.accounted_ago_ns() >= MISSES_NS {
+                        let missed = || tracer.missed_parties();
+                        source.account(&missed, &mut |event| self.sink.take(event))?;
                     }
                     self.sink.show()?;
+                    self.turn_if_due()?;
                     ready.context("the ring buffer cannot be polled")?.clear_ready();
                 }
             }
@@ -219,9 +302,31 @@ impl Live {
         }
     }
 
+    /// Whether a filesystem came that had no hooks. Where they cannot be had, that is said once.
+    fn module_came(&mut self, plan: &Plan) -> bool {
+        if self.looked.elapsed() < MODULES {
+            return false;
+        }
+        self.looked = Instant::now();
+        if !attach::module_came() {
+            return false;
+        }
+        // Which processes are the command's is known to the programs that are attached.
+        let again = plan.command.is_empty();
+        if !again {
+            self.attached.module_missing = false;
+            self.sink.say(
+                Level::Warning,
+                format!("{MODULE_CAME} after the start: this run goes on without its hooks"),
+            );
+        }
+        again
+    }
+
     fn draw(&mut self) {
-        let (tracer, summary, began) = (&self.tracer, self.sink.session.summary(), self.began);
-        self.sink.status.draw(|| {
+        let (tracer, summary) = (&self.attached.tracer, self.sink.session.summary());
+        let began = self.began;
+        let line = || {
             let cost = tracer.cost();
             let live = report::Live {
                 elapsed_ns: u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
@@ -232,20 +337,53 @@ impl Live {
                 }),
             };
             report::footer(summary, &live)
-        });
+        };
+        self.service.tick(line);
+        self.sink.status.draw(line);
+    }
+
+    fn turn_if_due(&mut self) -> Result<()> {
+        let due = self.sink.log.as_mut().map(|log| log.due(boot_ns()));
+        match due {
+            Some(Due::Now) => self.turn(Turn::Rotate),
+            Some(Due::Soon) if self.sink.quiet() => self.turn(Turn::Rotate),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets the log go on in another file.
+    fn turn(&mut self, turn: Turn) -> Result<()> {
+        let Attached { tracer, source, .. } = &mut self.attached;
+        let mut counters = tracer.counters();
+        // What was seen up to now belongs to the part that ends, with its losses.
+        source.drain(&mut |event| self.sink.take(event))?;
+        source.account(&|| counters.clone(), &mut |event| self.sink.take(event))?;
+        source.tally.account_reader(&mut counters);
+        let end = self.sums("rotated", counters, self.attached.tracer.cost());
+        self.sink.turn(turn, &end);
+        Ok(())
     }
 
     /// Detaches, takes what is left, and closes the accounts.
     fn end(&mut self, why: &str) -> Result<()> {
-        let cost = self.tracer.cost();
-        let mut counters = self.tracer.counters();
-        self.tracer.detach();
-        counters.extend(self.tracer.counters());
-        let total = || counters.clone();
-        self.source
-            .finish(&total, &mut |event| self.sink.take(event))?;
-        self.source.tally.account(&mut counters);
-        let end = End {
+        let Attached { tracer, source, .. } = &mut self.attached;
+        let cost = tracer.cost();
+        let mut counters = tracer.counters();
+        tracer.detach();
+        counters.extend(tracer.counters());
+        source.finish(&|| counters.clone(), &mut |event| self.sink.take(event))?;
+        source.tally.account(&mut counters);
+        let end = self.sums(why, counters, cost);
+        self.sink.take(Event::End(Box::new(end)))
+    }
+
+    fn sums(
+        &mut self,
+        why: &str,
+        counters: BTreeMap<String, u64>,
+        cost: BTreeMap<String, (u64, u64)>,
+    ) -> End {
+        End {
             ts_ns: boot_ns(),
             why: why.to_owned(),
             losses: losses(&counters),
@@ -253,9 +391,7 @@ impl Live {
             cost,
             kernel_printed: self.kernel_log.printed(),
             clock: Some(system::clock()),
-        };
-        self.sink.take(Event::End(Box::new(end)))?;
-        self.sink.close()
+        }
     }
 }
 
@@ -301,11 +437,38 @@ impl Sink {
         self.stop_after.is_some_and(|count| failures >= count)
     }
 
+    /// Every failure that came was judged.
+    fn quiet(&self) -> bool {
+        let summary = self.session.summary();
+        self.taken <= summary.failures.total() + summary.withdrawn
+    }
+
     /// Says once that the log is lost; tracing goes on.
     fn complain(&mut self, error: &dyn std::fmt::Display) {
         self.log_failed = true;
+        self.say(Level::Error, error);
+    }
+
+    fn say(&mut self, level: Level, what: impl std::fmt::Display) {
         self.status.clear();
-        eprintln!("iomap-trace: {error}");
+        say(level, what);
+    }
+
+    /// Lets the log go on in another file.
+    fn turn(&mut self, turn: Turn, end: &End) {
+        if let Some(log) = &mut self.log
+            && let Err(e) = log.turn(turn, end, &attach::refresh)
+        {
+            self.complain(&e);
+        }
+        self.tell_news();
+    }
+
+    /// Says what happened to the log's files.
+    fn tell_news(&mut self) {
+        for line in self.log.as_mut().map(RunLog::news).unwrap_or_default() {
+            self.say(Level::Notice, line);
+        }
     }
 
     /// Writes the rows that have come up.
@@ -339,6 +502,7 @@ impl Sink {
         {
             self.complain(&e);
         }
+        self.tell_news();
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! The command line: one file per subcommand.
 
+mod attach;
 mod audit;
+mod bounds;
 mod bundle;
 mod common;
 pub mod compare;
+mod confine;
 pub mod doctor;
 mod exec;
 mod live;
@@ -14,7 +17,9 @@ mod record;
 pub mod report;
 pub mod repro;
 mod run;
+mod say;
 mod scope;
+mod service;
 mod signals;
 mod status;
 mod trace;
@@ -89,7 +94,7 @@ pub fn main() -> ExitCode {
         Some(Command::Compare(args)) => compare::run(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("iomap-trace: {error:#}");
+        say::say(say::Level::Error, format!("{error:#}"));
         Fail::code(&error).into()
     })
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::common::Common;
+use crate::log::{Owner, Rotation};
 use crate::report::Format;
 use crate::report::audit::FailOn;
 
@@ -20,8 +21,25 @@ pub enum Rows {
 pub enum LogTo {
     /// A file to create.
     Path(PathBuf),
+    /// A file to create, perhaps in parts, perhaps for somebody else.
+    Kept {
+        path: PathBuf,
+        rotation: Rotation,
+        owner: Option<Owner>,
+    },
     /// An empty file that is open, compressed.
     File(File),
+}
+
+/// What a live run is to the process it happens in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// All there is to do: it gives up what it does not need.
+    Command,
+    /// The same, perhaps for months: it heeds a service manager, and SIGHUP opens the log anew.
+    Service,
+    /// Something follows that needs the rights of the whole.
+    Step,
 }
 
 /// A live run.
@@ -36,4 +54,5 @@ pub struct Plan {
     pub command: Vec<OsString>,
     /// Failures that make a command fail which did not fail itself.
     pub fail_on: FailOn,
+    pub role: Role,
 }

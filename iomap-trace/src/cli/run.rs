@@ -7,17 +7,18 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::rc::Rc;
 
+use super::attach::{self, Attached};
+use super::bounds;
 use super::live::{Live, Stop};
-use super::plan::{LogTo, Plan};
+use super::plan::{LogTo, Plan, Role};
+use super::say::{self, Level, also, say};
 use super::scope;
 use super::signals::Signals;
 use super::verbose;
-use crate::capture::{Converter, Source};
 use crate::error::ExitKind;
-use crate::event::{HookReport, HookState, SCHEMA, Start};
-use crate::kernel::{Kernel, Roots, mountinfo, system};
-use crate::log::Writer;
-use crate::probe::Tracer;
+use crate::event::{HookReport, HookState, Rejected};
+use crate::kernel::{Privileges, Roots, mountinfo};
+use crate::log::{Rotation, RunLog};
 use crate::report::Observer;
 use crate::report::audit::FailOn;
 
@@ -35,14 +36,14 @@ pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Resul
         .context("the runtime cannot be set up")?;
     let signals = {
         let _context = runtime.enter();
-        Signals::listen()?
+        Signals::listen(plan.role == Role::Service)?
     };
     let roots = Roots::default();
+    bounds::check(plan, &Privileges::read(&roots))?;
     // Without mountinfo nothing is known of filesystems, and nothing refused.
     let mounts = mountinfo::read(&roots).unwrap_or_default();
     scope::check(&plan.common, &mounts)?;
     scope::warn(&plan.common, &mounts);
-    let kernel = Rc::new(Kernel::probe(&roots));
     let mut options = plan.common.options(&mounts)?;
     if !plan.command.is_empty() {
         // Orphans of the command stay our descendants.
@@ -53,32 +54,34 @@ pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Resul
     if options.verbose {
         verbose::show();
     }
-    let mut tracer = Tracer::attach(&kernel, &options)?;
+    let attached = attach::attach(&options)?;
     let log = plan.log.as_ref().map(open_log).transpose()?;
-    announce(&tracer, plan);
-    let start = start(&kernel, &tracer);
-    let converter = Converter::new(Rc::clone(&kernel), options.stacks);
-    let source = Source::new(tracer.take_events()?, converter, options.filters.clone());
-    let mut live = Live::new(tracer, source, signals, log, plan);
+    announce(&attached, plan);
+    let mut live = Live::new(attached, options, signals, log, plan);
     if let Some(observer) = observer {
         live = live.observed(observer);
     }
-    runtime.block_on(live.run(start, plan))
+    runtime.block_on(live.run(plan))
 }
 
-fn open_log(to: &LogTo) -> Result<Writer> {
-    let path = match to {
-        LogTo::Path(path) => path,
+fn open_log(to: &LogTo) -> Result<RunLog> {
+    let (path, rotation, owner) = match to {
+        LogTo::Path(path) => (path, Rotation::default(), None),
+        LogTo::Kept {
+            path,
+            rotation,
+            owner,
+        } => (path, *rotation, *owner),
         LogTo::File(file) => {
             let file = file.try_clone().context("the event log cannot be opened")?;
-            return Writer::new(file, "event log", true);
+            return RunLog::of_file(file);
         }
     };
     ensure!(
         path != Path::new("-"),
         "an event log goes to a file: name one, or use `trace --format json` for standard output"
     );
-    Writer::create(path)
+    RunLog::create(path, owner, rotation)
 }
 
 /// Exit code of a run: the command's own status if it failed, then what `--fail-on` asks for, then
@@ -100,32 +103,25 @@ fn child_code(status: ExitStatus) -> ExitCode {
 }
 
 /// Tells on standard error what is traced, and what is not.
-fn announce(tracer: &Tracer, plan: &Plan) {
-    let attached = tracer
-        .hooks
-        .iter()
-        .filter(|h| h.state == HookState::Attached);
-    let names: Vec<_> = attached.map(|h| h.hook.as_str()).collect();
-    let how_to_stop = if plan.command.is_empty() && plan.common.duration.is_none() {
-        "; Ctrl-C ends"
-    } else {
-        ""
+fn announce(attached: &Attached, plan: &Plan) {
+    let Attached { tracer, start, .. } = attached;
+    let with_state = |state| tracer.hooks.iter().filter(move |h| h.state == state);
+    let names: Vec<_> = with_state(HookState::Attached)
+        .map(|h| h.hook.as_str())
+        .collect();
+    let by_hand = plan.command.is_empty() && plan.common.duration.is_none();
+    let how_to_stop = match by_hand && !say::in_journal() {
+        true => "; Ctrl-C ends",
+        false => "",
     };
-    eprintln!(
-        "iomap-trace: plan {}{how_to_stop}\n  hooks: {}",
-        tracer.plan(),
-        names.join(" ")
-    );
-    for hook in tracer
-        .hooks
-        .iter()
-        .filter(|h| h.state == HookState::Skipped)
-    {
-        eprintln!(
-            "  without {}: {}",
-            hook.hook,
-            hook.reason.as_deref().unwrap_or("no reason known")
-        );
+    say(Level::Info, format!("plan {}{how_to_stop}", tracer.plan()));
+    also(Level::Info, format!("hooks: {}", names.join(" ")));
+    for hook in with_state(HookState::Skipped) {
+        let why = hook.reason.as_deref().unwrap_or("no reason known");
+        also(Level::Notice, format!("without {}: {why}", hook.hook));
+    }
+    for limit in &start.limits {
+        also(Level::Notice, limit);
     }
     if plan.common.verbose {
         tracer.hooks.iter().for_each(tell);
@@ -134,33 +130,10 @@ fn announce(tracer: &Tracer, plan: &Plan) {
 
 fn tell(hook: &HookReport) {
     if let (Some(via), Some(symbol)) = (&hook.via, &hook.symbol) {
-        eprintln!("  {}: {via} {symbol}", hook.hook);
+        also(Level::Info, format!("{}: {via} {symbol}", hook.hook));
     }
     for rejected in &hook.rejected {
-        eprintln!("  {}: no {}: {}", hook.hook, rejected.via, rejected.why);
-    }
-}
-
-fn start(kernel: &Kernel, tracer: &Tracer) -> Start {
-    Start {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args_os()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect(),
-        kernel: kernel.info.clone(),
-        hostname: system::hostname(),
-        page_size: kernel.page_size,
-        boot_id: kernel.boot_id.clone(),
-        clock: system::clock(),
-        mounts: kernel.mounts.clone(),
-        filesystems: kernel.filesystems.clone(),
-        plan: tracer.plan().to_owned(),
-        hooks: tracer.hooks.clone(),
-        programs: tracer.programs(),
-        facts: kernel.facts,
-        layout: kernel.layout.named(),
-        limits: Vec::new(),
-        part: None,
+        let Rejected { via, why } = rejected;
+        also(Level::Info, format!("{}: no {via}: {why}", hook.hook));
     }
 }

@@ -10,6 +10,8 @@ pub struct StatusLine {
     shown: bool,
     last: Option<Instant>,
     terminal: bool,
+    /// Standard error was a terminal at the start.
+    had_terminal: bool,
 }
 
 impl StatusLine {
@@ -19,7 +21,13 @@ impl StatusLine {
             shown: false,
             last: None,
             terminal: wanted && std::io::stderr().is_terminal(),
+            had_terminal: std::io::stderr().is_terminal(),
         }
+    }
+
+    /// The terminal that was there at the start has been hung up.
+    pub fn gone(&self) -> bool {
+        self.had_terminal && !std::io::stderr().is_terminal()
     }
 
     /// Takes the line away, so that rows can be written.

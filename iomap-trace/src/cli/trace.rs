@@ -4,7 +4,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 
 use super::common::Common;
-use super::plan::{Plan, Rows};
+use super::plan::{Plan, Role, Rows};
 use super::run;
 use crate::report::audit::FailOn;
 use crate::report::{self, Format};
@@ -51,5 +51,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         log: None,
         command: Vec::new(),
         fail_on: FailOn::Never,
+        role: Role::Command,
     })
 }

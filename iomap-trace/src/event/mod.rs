@@ -16,7 +16,8 @@ pub use dev::Dev;
 pub use filesystem::{FileRecord, Filesystem};
 pub use flags::FlagNames;
 pub use start::{
-    Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Part, ProgramReport, Rejected, Start,
+    Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Part, ProgramReport, Rejected,
+    Start,
 };
 pub use types::{
     Buffers, Event, Failure, Holder, HolderKind, How, Loss, Mark, Outcome, OutcomeKind, Phase,

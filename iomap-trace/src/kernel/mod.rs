@@ -3,7 +3,7 @@
 pub mod btf;
 pub mod btrfs;
 pub mod constants;
-mod details;
+pub mod details;
 pub mod facts;
 pub mod filesystems;
 pub mod flags;

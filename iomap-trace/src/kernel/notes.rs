@@ -5,7 +5,7 @@ use super::Kernel;
 
 /// The notes, most important first.
 pub fn notes(kernel: &Kernel) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = kernel.privileges.limits();
     notes.push(post(kernel));
     notes.push(
         "with tracepoints alone, writes through generic_file_direct_write (fuse, vfat, block \

@@ -6,11 +6,16 @@ use serde::Serialize;
 use super::Roots;
 use crate::error::{ExitKind, Fail};
 
+const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_SYSLOG: u32 = 34;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
+const CAP_CHECKPOINT_RESTORE: u32 = 40;
+
+/// Inode of the first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// Effective capabilities, and the settings that limit BPF and symbols.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -23,12 +28,18 @@ pub struct Privileges {
     pub bpf: bool,
     /// CAP_PERFMON (since 5.8).
     pub perfmon: bool,
-    /// CAP_SYS_PTRACE: paths of other users' files.
+    /// CAP_SYS_PTRACE: paths of other users' files, where their descriptors lead.
     pub sys_ptrace: bool,
+    /// CAP_DAC_READ_SEARCH: paths of other users' files, the directory of their descriptors.
+    pub dac_read_search: bool,
+    /// CAP_CHECKPOINT_RESTORE (since 5.9): paths of files that are mapped and no longer open.
+    pub checkpoint_restore: bool,
     /// CAP_SYSLOG: addresses of kernel symbols.
     pub syslog: bool,
     /// The process is in a user namespace of its own: its capabilities do not reach the kernel.
     pub user_namespace: bool,
+    /// The process is in a PID namespace of its own: numbers of processes are not the kernel's.
+    pub pid_namespace: bool,
     /// `kernel.unprivileged_bpf_disabled`.
     pub unprivileged_bpf_disabled: Option<u32>,
     /// `kernel.kptr_restrict`.
@@ -52,10 +63,14 @@ impl Privileges {
             bpf: has(CAP_BPF),
             perfmon: has(CAP_PERFMON),
             sys_ptrace: has(CAP_SYS_PTRACE),
+            dac_read_search: has(CAP_DAC_READ_SEARCH),
+            checkpoint_restore: has(CAP_CHECKPOINT_RESTORE),
             syslog: has(CAP_SYSLOG),
             user_namespace: roots.proc_text("self/uid_map").is_some_and(|map| {
                 map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
             }),
+            pid_namespace: std::fs::read_link(roots.proc.join("self/ns/pid"))
+                .is_ok_and(|namespace| namespace.as_os_str() != FIRST_PID_NAMESPACE),
             unprivileged_bpf_disabled: setting("unprivileged_bpf_disabled"),
             kptr_restrict: setting("kptr_restrict"),
             lockdown: roots
@@ -84,6 +99,45 @@ impl Privileges {
         Ok(())
     }
 
+    /// What this process will not see although it may trace, a line each.
+    pub fn limits(&self) -> Vec<String> {
+        let lacking = |caps: &[(bool, &str)]| -> Vec<String> {
+            let missing = caps.iter().filter(|(has, _)| !has);
+            missing.map(|(_, name)| (*name).to_owned()).collect()
+        };
+        let mut limits = Vec::new();
+        let paths = lacking(&[
+            (self.sys_ptrace, "CAP_SYS_PTRACE"),
+            (self.dac_read_search, "CAP_DAC_READ_SEARCH"),
+        ]);
+        if !paths.is_empty() {
+            limits.push(format!(
+                "no {}: paths of files that other users have open are not found",
+                paths.join(", no ")
+            ));
+        }
+        if !self.checkpoint_restore && !self.sys_admin {
+            limits.push(
+                "no CAP_CHECKPOINT_RESTORE: nor are those of files that are only mapped".to_owned(),
+            );
+        }
+        if !self.syslog {
+            limits.push(
+                "no CAP_SYSLOG: kernel symbols may have no addresses, so functions that locked are \
+                 not named, and the kernel's own warnings may not be counted"
+                    .to_owned(),
+            );
+        }
+        if self.pid_namespace {
+            limits.push(
+                "in a PID namespace: numbers of processes in the log are those of the first \
+                 namespace, as on the host, and paths are not found"
+                    .to_owned(),
+            );
+        }
+        limits
+    }
+
     /// The capabilities held that matter here, by name.
     pub fn held(&self) -> Vec<&'static str> {
         let all = [
@@ -91,6 +145,8 @@ impl Privileges {
             (self.bpf, "CAP_BPF"),
             (self.perfmon, "CAP_PERFMON"),
             (self.sys_ptrace, "CAP_SYS_PTRACE"),
+            (self.dac_read_search, "CAP_DAC_READ_SEARCH"),
+            (self.checkpoint_restore, "CAP_CHECKPOINT_RESTORE"),
             (self.syslog, "CAP_SYSLOG"),
         ];
         let held = all.into_iter().filter(|(has, _)| *has);
@@ -109,6 +165,15 @@ mod tests {
     use super::*;
 
     fn read(capabilities: u64, uid_map: &str, lockdown: &str) -> Privileges {
+        read_in(FIRST_PID_NAMESPACE, capabilities, uid_map, lockdown)
+    }
+
+    fn read_in(
+        pid_namespace: &str,
+        capabilities: u64,
+        uid_map: &str,
+        lockdown: &str,
+    ) -> Privileges {
         let dir = tempfile::tempdir().unwrap();
         let roots = Roots {
             btf: dir.path().join("btf"),
@@ -122,6 +187,9 @@ mod tests {
         let status = format!("Name:\tx\nUid:\t1000\t0\t0\t0\nCapEff:\t{capabilities:016x}\n");
         write(roots.proc.join("self/status"), &status);
         write(roots.proc.join("self/uid_map"), uid_map);
+        std::fs::create_dir(roots.proc.join("self/ns")).unwrap();
+        let namespace = roots.proc.join("self/ns/pid");
+        std::os::unix::fs::symlink(pid_namespace, namespace).unwrap();
         write(roots.proc.join("sys/kernel/kptr_restrict"), "1\n");
         write(roots.sys.join("kernel/security/lockdown"), lockdown);
         Privileges::read(&roots)
@@ -143,6 +211,15 @@ mod tests {
         let p = read(some, HOST, "none [integrity] confidentiality");
         assert_eq!((code(&p), p.lockdown.as_deref()), (0, Some("integrity")));
         assert_eq!(p.held(), ["CAP_BPF", "CAP_PERFMON"]);
+        let limits = p.limits();
+        assert_eq!(limits.len(), 3, "{limits:?}");
+        assert!(limits[0].starts_with("no CAP_SYS_PTRACE, no CAP_DAC_READ_SEARCH: paths"));
+        let all = read(u64::MAX, HOST, "");
+        assert!(all.limits().is_empty() && all.checkpoint_restore);
+        // As the kernel writes them for the three that tracing asks for.
+        let three = read(0x0000_00c0_0008_0000, HOST, "");
+        assert_eq!(three.held(), ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"]);
+        assert!(three.limits()[0].starts_with("no CAP_DAC_READ_SEARCH: paths"));
         assert_eq!((p.root, p.kptr_restrict), (true, Some(1)));
         assert_eq!(code(&read(1 << CAP_BPF, HOST, "")), 4);
         assert_eq!(code(&read(0, HOST, "")), 4);
@@ -152,5 +229,13 @@ mod tests {
             5
         );
         assert_eq!(code(&Privileges::default()), 4);
+    }
+    #[test]
+    fn another_pid_namespace_is_said() {
+        let host = read(u64::MAX, HOST, "");
+        let container = read_in("pid:[4026532201]", u64::MAX, HOST, "");
+        assert!(!host.pid_namespace && container.pid_namespace);
+        assert_eq!(code(&container), 0, "it may trace all the same");
+        assert!(container.limits()[0].starts_with("in a PID namespace"));
     }
 }

@@ -5,7 +5,7 @@ use rustix::fs::{openat, renameat_with, statat, unlinkat};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,11 @@ impl Place {
     /// The path as the user gave it.
     pub fn path(&self) -> &Path {
         &self.shown
+    }
+
+    /// Whether files are given to somebody.
+    pub(super) fn has_owner(&self) -> bool {
+        self.owner.is_some()
     }
 
     /// Whether the name asks for compression: it ends in `.zst`.
@@ -164,7 +169,8 @@ impl Place {
     /// When it cannot be listed.
     pub(super) fn names(&self) -> io::Result<Vec<OsString>> {
         let mut names = Vec::new();
-        for entry in Dir::read_from(self.dir.as_fd())? {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        for entry in Dir::new(openat(&self.dir, ".", flags, Mode::empty())?)? {
             names.push(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned());
         }
         Ok(names)

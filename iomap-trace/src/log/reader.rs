@@ -39,7 +39,14 @@ impl Reader {
         if path == Path::new("-") {
             return Self::of("standard input".to_owned(), io::stdin(), None);
         }
-        let name = path.display().to_string();
+        Self::open_as(path.display().to_string(), path)
+    }
+
+    /// Opens the log at `path`, which is called `name` in errors.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_as(name: String, path: &Path) -> Result<Self> {
         let open = || {
             let file = File::open(path)?;
             let status = file.metadata()?;

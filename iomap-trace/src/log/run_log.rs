@@ -4,9 +4,11 @@ use anyhow::Result;
 use rustix::fs::fstatvfs;
 use std::ffi::OsString;
 use std::fs::File;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::error::{LogError, reason};
+use super::owner::Owner;
 use super::place::Place;
 use super::recent::Recent;
 use super::rotation::{Due, Rotation};
@@ -48,6 +50,8 @@ pub struct RunLog {
     /// Sums of the parts before.
     base: End,
     recent: Recent,
+    /// Bytes of the part's `start` and of the records that it repeats: they make no part long.
+    begun: u64,
     /// Length or age was reached at this moment.
     due_ns: Option<u64>,
     /// Nothing is tried before this moment.
@@ -61,15 +65,16 @@ pub struct RunLog {
 }
 
 impl RunLog {
-    /// Creates the log. One that is there is emptied, or with rotation becomes a finished part.
+    /// Creates the log at `path`, for `owner` if there is one. One that is there is emptied, or with
+    /// rotation becomes a finished part.
     ///
     /// # Errors
     /// When it cannot be created; with rotation, also when it is no regular file.
-    pub fn create(place: Place, rotation: Rotation) -> Result<Self> {
-        let place = Rc::new(place);
-        let name = place.path().display().to_string();
-        let mut news = Vec::new();
+    pub fn create(path: &Path, owner: Option<Owner>, rotation: Rotation) -> Result<Self> {
+        let name = path.display().to_string();
         let failed = |error| super::error::cannot_create(&name, &error);
+        let place = Rc::new(Place::of(path, owner).map_err(failed)?);
+        let mut news = Vec::new();
         if rotation.wanted() && place.has_content() {
             let part = place.finish_part().map_err(failed)?;
             news.push(format!(
@@ -115,6 +120,7 @@ impl RunLog {
             start: None,
             base: End::default(),
             recent: Recent::default(),
+            begun: 0,
             due_ns: None,
             not_before_ns: 0,
             stopped_ns: None,
@@ -140,6 +146,9 @@ impl RunLog {
         let written = match event {
             Event::Start(start) => {
                 self.start = Some(start.clone());
+                self.base = End::default();
+                self.unwritten = 0;
+                self.recent = Recent::default();
                 self.writer.append(event)
             }
             Event::End(total) if self.start.as_ref().is_some_and(|s| s.part.is_some()) => {
@@ -174,6 +183,16 @@ impl RunLog {
         self.settling.wait().and(written)
     }
 
+    /// Where parts are made and removed, if they are.
+    pub fn parts_in(&self) -> Option<&Place> {
+        self.place.as_deref().filter(|_| self.rotation.wanted())
+    }
+
+    /// Whether it belongs to another user.
+    pub fn given_away(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.has_owner())
+    }
+
     /// What happened to files since this was asked last, a line each.
     pub fn news(&mut self) -> Vec<String> {
         if let Some(room) = &self.room {
@@ -205,8 +224,12 @@ impl RunLog {
             return if free >= ROOM { Due::Now } else { Due::No };
         }
         let age_ns = now_ns.saturating_sub(start.clock.boot_ns);
-        self.rotation
-            .due(self.writer.bytes(), age_ns, &mut self.due_ns, now_ns)
+        self.rotation.due(
+            self.writer.bytes().saturating_sub(self.begun),
+            age_ns,
+            &mut self.due_ns,
+            now_ns,
+        )
     }
 
     /// Ends the present part with the sums of the run up to now, and goes on in another one, whose
@@ -224,7 +247,6 @@ impl RunLog {
         present: &dyn Fn(&mut Start),
     ) -> Result<(), LogError> {
         self.due_ns = None;
-        self.not_before_ns = total.ts_ns + AGAIN_NS;
         let (Some(place), Some(before)) = (self.place.clone(), self.start.clone()) else {
             return Ok(());
         };
@@ -233,6 +255,7 @@ impl RunLog {
             Ok(Some(next)) => next,
             Ok(None) => return Ok(()),
             Err(error) => {
+                self.not_before_ns = total.ts_ns + AGAIN_NS;
                 let why = reason(&error);
                 self.news.push(format!(
                     "event log {name} cannot go on in a new file: {why}: it goes on in the old one"
@@ -257,6 +280,11 @@ impl RunLog {
         let lost = old.dropped();
         self.settling.begin(old);
         let mut start = before;
+        let part = start.part.unwrap_or(Part {
+            number: 1,
+            run_ns: start.clock.boot_ns,
+            carried: 0,
+        });
         present(&mut start);
         let carried = if whole {
             self.base = total.clone();
@@ -266,11 +294,6 @@ impl RunLog {
             self.unwritten += lost;
             Vec::new()
         };
-        let part = start.part.unwrap_or(Part {
-            number: 1,
-            run_ns: start.clock.boot_ns,
-            carried: 0,
-        });
         start.part = Some(Part {
             number: part.number + 1,
             carried: carried.len() as u64,
@@ -299,6 +322,7 @@ impl RunLog {
         let mut records = std::iter::once(Event::Start(start)).chain(records);
         let written = records.try_for_each(|event| self.writer.append(&event));
         let written = written.and_then(|()| self.writer.flush());
+        self.begun = self.writer.bytes();
         written.inspect_err(|_| self.stopped())
     }
 

@@ -10,6 +10,7 @@ mod files;
 mod finding;
 #[cfg(test)]
 mod hostile;
+mod hosts;
 mod limits;
 mod text;
 mod totals;
@@ -24,6 +25,7 @@ pub fn markdown(dossier: &Dossier<'_>) -> String {
         return out;
     }
     finding::section(&mut out, dossier);
+    hosts::section(&mut out, dossier);
     environment::section(&mut out, dossier);
     totals::section(&mut out, dossier);
     evidence::section(&mut out, dossier);

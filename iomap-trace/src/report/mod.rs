@@ -34,13 +34,15 @@ pub use markdown::markdown;
 pub use observer::Observer;
 pub use perfetto::Trace;
 pub use progress::Progress;
-pub use replay::{Watch, replay, replay_watched};
+pub use replay::{Watch, replay, replay_named, replay_watched};
 pub use session::{Format, Session};
 pub use summary::{Cost, Costs, Losses, StillOpen, Summary};
 pub use summary_text::{Live, footer, summary_text};
 pub use table::Table;
 pub use tally::{Counts, Entry, FileId, Pair, Tally};
-pub use timeline::{Row, Timeline, interleaving, nothing, one, sentence, timelines, wrapped};
+pub use timeline::{
+    Row, Timeline, interleaving, nothing, one, sentence, timelines, whose, wrapped,
+};
 
 /// Columns of a report that goes elsewhere than to a terminal.
 pub const DEFAULT_WIDTH: usize = 80;

@@ -42,7 +42,7 @@ impl Parts {
                 self.ended = Some(Box::new(self.total((*end).clone())));
                 Joined::Rotated(end)
             }
-            Event::Holder(_) | Event::Loss(_) if self.repeated > 0 => {
+            Event::Holder(_) | Event::Loss(_) | Event::File(_) if self.repeated > 0 => {
                 self.repeated -= 1;
                 Joined::Repeated
             }

@@ -30,6 +30,25 @@ pub fn replay(
     replay_watched(logs, format, out, status, &mut |_, _| Ok(()))
 }
 
+/// Like [`replay`], of logs that are called otherwise than their paths: each has a name and a path.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_named(
+    logs: &[(String, PathBuf)],
+    format: Format,
+    out: &mut dyn Write,
+    status: &mut dyn Write,
+) -> Result<()> {
+    let paths: Vec<_> = logs.iter().map(|(_, path)| path.clone()).collect();
+    let open = |(name, path): &(String, PathBuf)| {
+        let reader = Reader::open_as(name.clone(), path)?;
+        Ok((host_name(Path::new(name)), reader))
+    };
+    let logs = logs.iter().map(open);
+    run(logs, &paths, format, (out, status), &mut |_, _| Ok(()))
+}
+
 /// Like [`replay`], with `watch` called every thousand records or so.
 ///
 /// # Errors
@@ -41,22 +60,35 @@ pub fn replay_watched(
     status: &mut dyn Write,
     watch: &mut Watch<'_>,
 ) -> Result<()> {
+    let open = |log: &PathBuf| Ok((host_name(log), Reader::open(log)?));
+    run(logs.iter().map(open), logs, format, (out, status), watch)
+}
+
+/// Replays logs, each opened when the one before has been read: the name of its host, and its reader.
+fn run(
+    logs: impl ExactSizeIterator<Item = Result<(String, Reader)>>,
+    paths: &[PathBuf],
+    format: Format,
+    (out, status): (&mut dyn Write, &mut dyn Write),
+    watch: &mut Watch<'_>,
+) -> Result<()> {
+    let several = logs.len() > 1;
     let mut replay = Replay {
         session: Session::new(format),
         progress: Progress {
-            size: size_of(logs),
+            size: size_of(paths),
             ..Progress::default()
         },
         out,
         status,
         watch,
     };
-    let read = logs.iter().try_for_each(|log| {
-        let mut reader = Reader::open(log)?.ahead();
-        if logs.len() > 1 {
-            replay.session.host(&host_name(log));
+    let read = logs.into_iter().try_for_each(|log| {
+        let (host, reader) = log?;
+        if several {
+            replay.session.host(&host);
         }
-        replay.log(&mut reader)
+        replay.log(&mut reader.ahead())
     });
     if replay.session.summary().runs > 0 {
         replay.session.finish(replay.out).context(CANNOT_WRITE)?;

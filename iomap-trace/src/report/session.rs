@@ -154,6 +154,13 @@ impl Session {
             self.hosts.start(start, &mut self.summary);
             self.table.set_clock(start.clock);
             self.engine = Some(Engine::new(start));
+            let host = self.summary.host.as_ref();
+            if let Some(collector) = &mut self.collector {
+                collector.host(host);
+            }
+            if let Some(trace) = &mut self.trace {
+                trace.host(host);
+            }
         }
         self.line(&event, out)?;
         if let Event::End(end) = event {

@@ -15,8 +15,8 @@ use super::cell;
 pub use sentence::sentence;
 pub use steps::timeline as interleaving;
 pub(super) use steps::{errno_text, range};
-pub(super) use text::date;
-pub use text::{nothing, one, timelines};
+pub(super) use text::{date, run_of};
+pub use text::{nothing, one, timelines, whose};
 
 /// Columns of the time.
 const TIME: usize = 9;

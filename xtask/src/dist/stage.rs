@@ -13,7 +13,7 @@ use std::process::Command;
 /// Documents of the repository, and their names in the packages.
 const DOCUMENTS: &[(&str, &str)] = &[
     ("README.md", "README.md"),
-    ("CHANGELOG.md", "CHANGELOG.md"),
+    ("CHANGELOG.md", "changelog"),
     ("iomap-trace/docs/evidence.md", "evidence.md"),
     ("iomap-trace/docs/kernels.md", "kernels.md"),
     ("LICENSE-MIT", "LICENSE-MIT"),
@@ -48,14 +48,16 @@ pub fn make(toolchain: &Toolchain, release: &Release, program: &Path) -> Result<
     }
     write(&doc.join("THIRD-PARTY"), &third_party::licences(release)?)?;
     for name in [
-        "CHANGELOG.md",
+        "changelog",
         "THIRD-PARTY",
         "LICENSE-GPL-2.0",
         "LICENSE-APACHE",
     ] {
         gzip(&doc.join(name))?;
     }
-    write(&stage.join("changelog"), &changelog(release)?)?;
+    let debian = stage.join("changelog.Debian");
+    write(&debian, &changelog(release)?)?;
+    gzip(&debian)?;
     Ok(stage)
 }
 
@@ -84,7 +86,7 @@ fn manual(toolchain: &Toolchain, release: &Release, stage: &Path) -> Result<()> 
 fn changelog(release: &Release) -> Result<String> {
     Ok(format!(
         "{PACKAGE} ({}-1) unstable; urgency=medium\n\n  * Built from the sources of this version; \
-         what is new: CHANGELOG.md.gz.\n\n -- The {PACKAGE} authors <{PACKAGE}@localhost>  {}\n",
+         what is new: changelog.gz.\n\n -- The {PACKAGE} authors <{PACKAGE}@localhost>  {}\n",
         release.version,
         release.date("+%a, %d %b %Y %H:%M:%S +0000")?
     ))

@@ -14,7 +14,7 @@ use super::runs::Runs;
 use super::unseen::unseen;
 use super::{Dossier, LeftOut, TOP};
 use crate::correlate::{Cause, Judged};
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, Text};
 use crate::report::summary::Summary;
 use crate::report::tally::{Counts, Entry};
 
@@ -29,6 +29,7 @@ pub struct Collector {
     runs: Runs,
     files: Files,
     run: u64,
+    host: Option<Text>,
     origin: Origin,
     recent: Recent,
     kinds: Kinds,
@@ -51,14 +52,19 @@ impl Collector {
         }
     }
 
+    /// The next run is one of this host, where there may be several.
+    pub fn host(&mut self, host: Option<&Text>) {
+        self.host = host.cloned();
+    }
+
     /// Takes an event, before the verdicts that follow from it.
     pub fn event(&mut self, event: &Event) {
         match event {
             Event::Start(start) => {
                 self.run += 1;
                 self.files.start(start);
-                self.runs.start(start);
-                self.origin = Origin::of(self.run, start);
+                self.runs.start(start, self.host.as_ref());
+                self.origin = Origin::of(self.run, self.host.as_ref(), start);
                 // Numbers begin anew.
                 self.recent = Recent::default();
             }

@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 
 use super::recent::{Recent, Records};
 use crate::correlate::{Confidence, Judged, Verdict};
-use crate::event::{Clock, Failure, Holder, KernelInfo, Start};
+use crate::event::{Clock, Failure, Holder, KernelInfo, Start, Text};
 
 /// Where a failure comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Origin {
     /// Number of the run, from 1.
     pub run: u64,
+    /// Host, where a report may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Text>,
     /// Kernel.
     pub kernel: KernelInfo,
     /// Both clocks at the same moment.
@@ -24,12 +27,13 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// The `run`th run.
-    pub(super) fn of(run: u64, start: &Start) -> Self {
+    /// The `run`th run, of this host.
+    pub(super) fn of(run: u64, host: Option<&Text>, start: &Start) -> Self {
         let hooks = start.hooks.iter();
         let symbols = hooks.filter_map(|hook| Some((hook.hook.clone(), hook.symbol.clone()?)));
         Self {
             run,
+            host: host.cloned(),
             kernel: start.kernel.clone(),
             clock: start.clock,
             page_size: start.page_size,

@@ -90,4 +90,14 @@ impl Dossier<'_> {
     pub fn file(&self, file: &FileId) -> Option<&FileRecord> {
         files::record(self.files, self.summary, file)
     }
+
+    /// Whether there are several runs.
+    pub fn several_runs(&self) -> bool {
+        self.runs.kept.len() as u64 + self.runs.left_out > 1
+    }
+
+    /// Whether the runs are those of several hosts, which then have names.
+    pub fn several_hosts(&self) -> bool {
+        self.summary.hosts.len() > 1
+    }
 }

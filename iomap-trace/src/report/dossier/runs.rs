@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::event::{End, Start};
+use crate::event::{End, Start, Text};
 
 /// Runs of which the facts are kept.
 const RUNS: usize = 16;
@@ -12,6 +12,9 @@ const MOUNTS: usize = 256;
 /// One run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Run {
+    /// Host, where a report may have several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<Text>,
     /// Its first record, without layout and programs.
     pub start: Start,
     /// Mounts beyond those in `start`.
@@ -31,7 +34,7 @@ pub struct Runs {
 
 impl Runs {
     /// A run begins.
-    pub(super) fn start(&mut self, start: &Start) {
+    pub(super) fn start(&mut self, start: &Start, host: Option<&Text>) {
         if self.kept.len() == RUNS {
             self.left_out += 1;
             return;
@@ -39,6 +42,7 @@ impl Runs {
         let mut mounts = start.mounts.clone();
         mounts.truncate(MOUNTS);
         self.kept.push(Run {
+            host: host.cloned(),
             mounts_left_out: (start.mounts.len() - mounts.len()) as u64,
             start: Start {
                 mounts,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::{code, heading, table};
+use super::text::{code, heading, on, table};
 use crate::event::{Dev, Filesystem, HookState, Mount};
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Run};
@@ -20,7 +20,8 @@ pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
     for (number, run) in dossier.runs.kept.iter().enumerate() {
         if several {
             let before = if number > 0 { "\n" } else { "" };
-            let _ = writeln!(out, "{before}### Run {}\n", number + 1);
+            let host = run.host.as_ref().filter(|_| dossier.several_hosts());
+            let _ = writeln!(out, "{before}### Run {}{}\n", number + 1, on(host));
         }
         one(out, dossier, run);
     }
@@ -85,6 +86,7 @@ fn mounts(out: &mut String, dossier: &Dossier<'_>, run: &Run) {
         .files
         .ranked()
         .iter()
+        .filter(|(file, _)| file.host.is_none() || file.host == run.host)
         .map(|(file, _)| file.dev)
         .collect();
     let mut mounts: Vec<&Mount> = run.start.mounts.iter().collect();

@@ -7,7 +7,7 @@ use crate::correlate::{Verdict, Witness};
 use crate::event::{Holder, HolderKind, Phase, Text};
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Example};
-use crate::report::timeline::{errno_text, one, range};
+use crate::report::timeline::{errno_text, one, range, run_of, whose};
 
 /// Examples that are shown: there are thirty kinds at most, and seldom more than four.
 const EXAMPLES: usize = 8;
@@ -25,16 +25,16 @@ pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
          kernel's code alone: the call of `filemap_write_and_wait_range()`, the filesystem's function \
          that refuses, what `__iomap_dio_rw()` makes of the failure, and the mark in `wb_err`.\n",
     );
-    let several = dossier.runs.kept.len() as u64 + dossier.runs.left_out > 1;
     for example in dossier.examples.iter().take(EXAMPLES) {
         let _ = writeln!(
             out,
-            "\n### {} {}: failure {}\n",
+            "\n### {} {}: failure {}{}\n",
             example.verdict.cause.name(),
             side(example.failure.phase),
-            example.failure.id
+            example.failure.id,
+            run_of(dossier, example),
         );
-        block(out, &one(example, several));
+        block(out, &one(example, &whose(dossier, example)));
         out.push('\n');
         facts(out, example);
     }
@@ -204,7 +204,7 @@ fn holder(out: &mut String, holder: &Holder, example: &Example) {
 fn stacks(out: &mut String, dossier: &Dossier<'_>) {
     let mut any = false;
     for example in dossier.examples.iter().take(EXAMPLES) {
-        let id = example.failure.id;
+        let id = format!("{}{}", example.failure.id, run_of(dossier, example));
         let refuser = std::iter::once((
             format!("Failure {id}, the refused write:"),
             &example.failure.stack,

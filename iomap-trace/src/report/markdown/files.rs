@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::environment::NOT_RECORDED;
-use super::text::{code, table};
-use crate::event::{Dev, FileRecord, Mount};
+use super::text::{code, on, table};
+use crate::event::{FileRecord, Mount};
 use crate::report::cell;
-use crate::report::dossier::{Dossier, TOP};
+use crate::report::dossier::{Dossier, Run, TOP};
 use crate::report::tally::{Entry, FileId};
 
 pub(super) fn files(out: &mut String, dossier: &Dossier<'_>) {
@@ -17,7 +17,7 @@ pub(super) fn files(out: &mut String, dossier: &Dossier<'_>) {
         .map(|(file, entry)| {
             let (checksums, compression) = data(dossier, file);
             [
-                name(entry),
+                name(file, entry),
                 file.dev.to_string(),
                 file.ino.to_string(),
                 file.root
@@ -67,7 +67,7 @@ pub(super) fn attributes(out: &mut String, dossier: &Dossier<'_>) {
             };
             let hint = record.extent_size.map(u64::from).map(cell::size);
             [
-                name(entry),
+                name(file, entry),
                 file.ino.to_string(),
                 size(record.size),
                 size(record.allocated),
@@ -98,12 +98,13 @@ pub(super) fn attributes(out: &mut String, dossier: &Dossier<'_>) {
     }
 }
 
-fn name(entry: &Entry) -> String {
+fn name(file: &FileId, entry: &Entry) -> String {
     let path = entry.path.as_deref();
-    path.map_or_else(
+    let name = path.map_or_else(
         || "(path not known)".to_owned(),
         |path| code(path, !entry.path_escaped),
-    )
+    );
+    format!("{name}{}", on(file.host.as_ref()))
 }
 
 fn not_recorded(record: &FileRecord) -> String {
@@ -116,7 +117,7 @@ fn not_recorded(record: &FileRecord) -> String {
 /// Checksums and compression of a file, as far as its flags and the mount options tell.
 fn data(dossier: &Dossier<'_>, file: &FileId) -> (String, String) {
     let record = dossier.file(file);
-    let Some(mount) = mount(dossier, file.dev) else {
+    let Some(mount) = mount(dossier, file) else {
         return (NOT_RECORDED.to_owned(), NOT_RECORDED.to_owned());
     };
     if mount.fs != "btrfs" {
@@ -148,9 +149,11 @@ fn data(dossier: &Dossier<'_>, file: &FileId) -> (String, String) {
     (checksums, compression)
 }
 
-fn mount<'a>(dossier: &'a Dossier<'_>, dev: Dev) -> Option<&'a Mount> {
-    let mut mounts = dossier.runs.kept.iter().flat_map(|run| &run.start.mounts);
-    mounts.find(|mount| mount.dev == dev)
+fn mount<'a>(dossier: &'a Dossier<'_>, file: &FileId) -> Option<&'a Mount> {
+    let here = |run: &&Run| file.host.is_none() || run.host == file.host;
+    let runs = dossier.runs.kept.iter().filter(here);
+    let mut mounts = runs.flat_map(|run| &run.start.mounts);
+    mounts.find(|mount| mount.dev == file.dev)
 }
 
 fn option(mount: &Mount, wanted: &[&str]) -> Option<String> {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::files::checksums;
-use super::text::{code, count, heading, task};
+use super::text::{code, count, heading, on, task};
 use crate::correlate::Cause;
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Kind};
@@ -64,10 +64,11 @@ pub(super) fn section(out: &mut String, dossier: &Dossier<'_>) {
     if let Some((pair, entry)) = summary.pairs.ranked().first() {
         let _ = write!(
             out,
-            "Most often {} met {}, which {} ({}). ",
+            "Most often {} met {}, which {}{} ({}). ",
             task(&pair.comm, pair.pid),
             task(&pair.party_comm, pair.party_pid),
             code(&pair.did, true),
+            on(pair.host.as_ref()),
             count(entry.counts.total(), "failure"),
         );
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::event::Text;
 use crate::report::cell;
 
 /// Columns of a text from the log: enough for a path.
@@ -21,6 +22,11 @@ pub(super) fn code(text: &str, backslashes: bool) -> String {
 /// A command name and a process id.
 pub(super) fn task(comm: &str, pid: u32) -> String {
     code(&cell::task(comm, pid, 80), false)
+}
+
+/// ` on ` a host, where there are several.
+pub(super) fn on(host: Option<&Text>) -> String {
+    host.map_or_else(String::new, |host| format!(" on {}", code(host, true)))
 }
 
 /// A code block around lines without control characters; its fence is longer than any in them.

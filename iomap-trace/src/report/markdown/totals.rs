@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::files::{attributes, files};
 use super::finding::{meaning, printed};
-use super::text::{code, count, heading, table, task};
+use super::text::{code, count, heading, on, table, task};
 use crate::event::{HolderKind, OutcomeKind, Phase};
 use crate::report::cell;
 use crate::report::dossier::{Dossier, Kind, LeftOut, Percentiles, TOP};
@@ -128,7 +128,7 @@ fn pairs(out: &mut String, dossier: &Dossier<'_>) {
         .take(TOP)
         .map(|(pair, entry)| {
             [
-                task(&pair.comm, pair.pid),
+                task(&pair.comm, pair.pid) + &on(pair.host.as_ref()),
                 task(&pair.party_comm, pair.party_pid),
                 code(&pair.did, true),
                 entry.counts.total().to_string(),

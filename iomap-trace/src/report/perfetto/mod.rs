@@ -25,7 +25,7 @@ use super::dossier::{Recent, Records};
 use super::summary::Summary;
 use super::timeline::{date, range};
 use crate::correlate::Judged;
-use crate::event::{Clock, Event, Failure, Holder, HolderKind, Start, Touched};
+use crate::event::{Clock, Event, Failure, Holder, HolderKind, Start, Text, Touched};
 
 /// Slices of which the place is known for flows.
 const PLACES: usize = 4096;
@@ -58,6 +58,11 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// The next run is one of this host, where there may be several: its tracks say so.
+    pub fn host(&mut self, host: Option<&Text>) {
+        self.tracks.name(host.map(|host| host.as_str()));
+    }
+
     /// Takes an event, before the verdicts that follow from it.
     ///
     /// # Errors

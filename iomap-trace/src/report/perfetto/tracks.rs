@@ -20,6 +20,8 @@ pub(super) const PIDS: u32 = 1 << 22;
 const OWN_THREADS: u32 = 1 << 30;
 /// Machines, or boots of one, that are told apart.
 const HOSTS: usize = 64;
+/// Columns of a host's name.
+const NAME: usize = 64;
 
 /// A slice, in nanoseconds since boot.
 #[derive(Clone, Debug)]
@@ -92,8 +94,10 @@ struct Open {
 #[derive(Debug, Default)]
 pub(super) struct Tracks {
     open: HashMap<(usize, Key), Open, RandomState>,
-    /// Boots that were seen.
-    hosts: Vec<String>,
+    /// Boots that were seen, each with the name of its host, if it has one.
+    hosts: Vec<(String, Option<String>)>,
+    /// Name of the host of the next run.
+    name: Option<String>,
     /// Processes that have a name: that of the first task, or `files`.
     processes: HashSet<u32, RandomState>,
     current: usize,
@@ -103,13 +107,25 @@ pub(super) struct Tracks {
 }
 
 impl Tracks {
+    /// The next run is one of this host, where there may be several.
+    pub fn name(&mut self, host: Option<&str>) {
+        self.name = host.map(|host| cell::fit_end(&cell::clean(host, true), NAME));
+    }
+
     /// A run begins: processes and inodes mean something else on another machine.
     pub fn start(&mut self, start: &Start) {
         self.clock = start.clock;
-        let known = self.hosts.iter().position(|boot| *boot == start.boot_id);
+        let known = self
+            .hosts
+            .iter()
+            .position(|(boot, _)| *boot == start.boot_id);
         self.current = known.unwrap_or_else(|| {
             if self.hosts.len() < HOSTS {
-                self.hosts.push(start.boot_id.clone());
+                // The last place is that of all that come then.
+                let last = self.hosts.len() + 1 == HOSTS;
+                let others = last.then(|| "further hosts".to_owned());
+                let name = others.or_else(|| self.name.clone());
+                self.hosts.push((start.boot_id.clone(), name));
             }
             self.hosts.len() - 1
         });
@@ -193,8 +209,9 @@ impl Tracks {
         writer: &mut Writer,
         out: &mut dyn Write,
     ) -> io::Result<Open> {
-        let suffix = match host {
-            0 => String::new(),
+        let suffix = match (self.hosts.get(*host), host) {
+            (Some((_, Some(name))), _) => format!(" on {name}"),
+            (_, 0) => String::new(),
             _ => format!(" (machine {})", host + 1),
         };
         let name = track.name.clone().unwrap_or_default();

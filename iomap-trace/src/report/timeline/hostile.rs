@@ -63,6 +63,7 @@ prop_compose! {
         Example {
             origin: Origin {
                 run: 1,
+                host: None,
                 kernel: KernelInfo { release, ..KernelInfo::default() },
                 clock: Clock { boot_ns, wall_ns },
                 page_size,
@@ -80,7 +81,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn lines_stay_under_eighty_columns(example in example()) {
-        for line in one(&example, true).lines() {
+        for line in one(&example, " of run 1 on a host").lines() {
             prop_assert!(cell::width(line) < 80, "{}: {line}", cell::width(line));
             prop_assert!(!line.chars().any(char::is_control), "{line:?}");
         }

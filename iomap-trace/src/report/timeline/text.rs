@@ -14,11 +14,12 @@ use crate::event::{Clock, Failure, OutcomeKind, Phase};
 
 /// Lines of this width survive a few rounds of quoting.
 const WIDTH: usize = DEFAULT_WIDTH - 1;
+/// Columns of a host's name.
+const HOST: usize = 64;
 
 /// Every example of the dossier, with what it stands for, under 80 columns.
 pub fn timelines(dossier: &Dossier<'_>) -> String {
     let mut out = String::new();
-    let several = dossier.runs.kept.len() as u64 + dossier.runs.left_out > 1;
     for (number, example) in dossier.examples.iter().enumerate() {
         if number > 0 {
             out.push('\n');
@@ -32,7 +33,7 @@ pub fn timelines(dossier: &Dossier<'_>) -> String {
             let text = if dossier.asked { "" } else { &text };
             push(&mut out, text);
         }
-        out.push_str(&one(example, several));
+        out.push_str(&one(example, &whose(dossier, example)));
     }
     out
 }
@@ -48,14 +49,29 @@ pub fn nothing(summary: &Summary, asked: Option<u64>) -> String {
     }
 }
 
-/// One failure; `several`: its run is named, too.
-pub fn one(example: &Example, several: bool) -> String {
-    let mut out = String::new();
-    let failure = &example.failure;
-    let run = match several {
+/// ` of run 2 on host db1`, as far as a dossier has several.
+pub fn whose(dossier: &Dossier<'_>, example: &Example) -> String {
+    let host = match &example.origin.host {
+        Some(host) if dossier.several_hosts() => {
+            format!(" on host {}", cell::fit_end(&cell::clean(host, true), HOST))
+        }
+        _ => String::new(),
+    };
+    format!("{}{host}", run_of(dossier, example))
+}
+
+/// ` of run 2`, if a dossier has several.
+pub(in crate::report) fn run_of(dossier: &Dossier<'_>, example: &Example) -> String {
+    match dossier.several_runs() {
         true => format!(" of run {}", example.origin.run),
         false => String::new(),
-    };
+    }
+}
+
+/// One failure; `whose`: what stands behind its number, as text without control characters.
+pub fn one(example: &Example, whose: &str) -> String {
+    let mut out = String::new();
+    let failure = &example.failure;
     let root = match failure.root {
         Some(root) => format!(", subvolume {root}"),
         None => String::new(),
@@ -63,7 +79,7 @@ pub fn one(example: &Example, several: bool) -> String {
     push(
         &mut out,
         &format!(
-            "Failure {}{run}, {} UTC, Linux {} {}.",
+            "Failure {}{whose}, {} UTC, Linux {} {}.",
             failure.id,
             date(example.origin.clock, failure.ts_ns),
             cell::clean(&example.origin.kernel.release, false),
