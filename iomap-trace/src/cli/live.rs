@@ -3,30 +3,29 @@
 use anyhow::{Context, Result};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
 use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::process::{Child, Command};
-
+use tokio::process::Child;
 use tokio::time::MissedTickBehavior;
 
 use super::attach::{self, Attached};
+use super::child::{pass_on, spawn, wait};
 use super::confine::{Needs, confine};
-use super::plan::{Plan, Role, Rows};
+use super::plan::{Plan, Role};
 use super::say::{Level, say};
 use super::service::Service;
 use super::signals::{self, Signals};
-use super::status::StatusLine;
+use super::sink::Sink;
 use crate::capture::KernelLog;
 use crate::clock::boot_ns;
 use crate::event::{End, Event};
 use crate::kernel::system;
 use crate::log::{Due, RunLog, Turn};
 use crate::probe::{Options, losses};
-use crate::report::{self, Cost, Format, Observer, Session, Summary};
+use crate::report::{self, Cost, Observer, Summary};
 
 /// A record can be committed without waking the reader (aya 0.14), so look this often anyway; the
 /// log is flushed at the same time.
@@ -67,25 +66,6 @@ pub struct Live {
     observer: Option<Rc<RefCell<dyn Observer>>>,
 }
 
-/// Where events go: the log first, then the session.
-struct Sink {
-    session: Session,
-    log: Option<RunLog>,
-    log_failed: bool,
-    /// Whoever reads the rows has seen enough of them.
-    closed: bool,
-    stop_after: Option<u64>,
-    /// Failures that the session was given; some of them are judged later.
-    taken: u64,
-    /// The last failure was one too many: so are the records that follow it.
-    beyond: bool,
-    rows: Rows,
-    summary: Rows,
-    /// What the session wrote and the terminal has not got yet.
-    text: Vec<u8>,
-    status: StatusLine,
-}
-
 impl Live {
     /// A run with attached programs.
     pub fn new(
@@ -103,19 +83,7 @@ impl Live {
             kernel_log: KernelLog::open(),
             began: Instant::now(),
             signals,
-            sink: Sink {
-                session: Session::new(plan.format),
-                log,
-                log_failed: false,
-                closed: false,
-                stop_after: plan.common.count,
-                taken: 0,
-                beyond: false,
-                rows: plan.rows,
-                summary: plan.summary,
-                text: Vec::new(),
-                status: StatusLine::new(plan.format != Format::Json),
-            },
+            sink: Sink::new(log, plan),
             observer: None,
         }
     }
@@ -392,166 +360,5 @@ impl Live {
             kernel_printed: self.kernel_log.printed(),
             clock: Some(system::clock()),
         }
-    }
-}
-
-impl Sink {
-    fn take(&mut self, event: Event) -> Result<()> {
-        if self.full() && !matches!(event, Event::Loss(_) | Event::Mark(_) | Event::End(_)) {
-            return Ok(());
-        }
-        match event {
-            Event::Failure(_) => {
-                self.beyond = self.enough();
-                self.taken += u64::from(!self.beyond);
-                if self.beyond {
-                    return Ok(());
-                }
-            }
-            Event::Refusal(_) | Event::Dirtied(_) | Event::Cached(_) | Event::Outcome(_)
-                if self.beyond =>
-            {
-                return Ok(());
-            }
-            _ => {}
-        }
-        if let Some(log) = &mut self.log
-            && let Err(e) = log.append(&event)
-        {
-            self.complain(&e);
-        }
-        self.session.event(event, &mut self.text)
-    }
-
-    /// With those that are not judged yet `--count` failures are there; one that turns out to be none
-    /// makes room for another.
-    fn enough(&self) -> bool {
-        let withdrawn = self.session.summary().withdrawn;
-        let failures = self.taken.saturating_sub(withdrawn);
-        self.stop_after.is_some_and(|count| failures >= count)
-    }
-
-    /// `--count` failures were judged: what else was in the ring buffer is beyond the run.
-    fn full(&self) -> bool {
-        let failures = self.session.summary().failures.total();
-        self.stop_after.is_some_and(|count| failures >= count)
-    }
-
-    /// Every failure that came was judged.
-    fn quiet(&self) -> bool {
-        let summary = self.session.summary();
-        self.taken <= summary.failures.total() + summary.withdrawn
-    }
-
-    /// Says once that the log is lost; tracing goes on.
-    fn complain(&mut self, error: &dyn std::fmt::Display) {
-        self.log_failed = true;
-        self.say(Level::Error, error);
-    }
-
-    fn say(&mut self, level: Level, what: impl std::fmt::Display) {
-        self.status.clear();
-        say(level, what);
-    }
-
-    /// Lets the log go on in another file.
-    fn turn(&mut self, turn: Turn, end: &End) {
-        if let Some(log) = &mut self.log
-            && let Err(e) = log.turn(turn, end, &attach::refresh)
-        {
-            self.complain(&e);
-        }
-        self.tell_news();
-    }
-
-    /// Says what happened to the log's files.
-    fn tell_news(&mut self) {
-        for line in self.log.as_mut().map(RunLog::news).unwrap_or_default() {
-            self.say(Level::Notice, line);
-        }
-    }
-
-    /// Writes the rows that have come up.
-    fn show(&mut self) -> Result<()> {
-        self.show_on(self.rows)
-    }
-
-    fn show_on(&mut self, rows: Rows) -> Result<()> {
-        if self.text.is_empty() {
-            return Ok(());
-        }
-        self.status.clear();
-        let written = match rows {
-            Rows::Stdout => write_all(std::io::stdout().lock(), &self.text),
-            Rows::Stderr => write_all(std::io::stderr().lock(), &self.text),
-        };
-        self.text.clear();
-        match written {
-            Err(e) if e.kind() == ErrorKind::BrokenPipe => {
-                self.closed = true;
-                Ok(())
-            }
-            other => other.context("output cannot be written"),
-        }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.show()?;
-        if let Some(log) = &mut self.log
-            && let Err(e) = log.flush()
-        {
-            self.complain(&e);
-        }
-        self.tell_news();
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<()> {
-        if let Some(log) = &mut self.log
-            && let Err(e) = log.finish()
-        {
-            self.complain(&e);
-        }
-        self.show()?;
-        self.session.finish(&mut self.text)?;
-        self.show_on(self.summary)
-    }
-}
-
-fn write_all(mut out: impl Write, text: &[u8]) -> std::io::Result<()> {
-    out.write_all(text)?;
-    out.flush()
-}
-
-fn spawn(plan: &Plan) -> Result<Option<Child>> {
-    let Some((program, arguments)) = plan.command.split_first() else {
-        return Ok(None);
-    };
-    let child = Command::new(program)
-        .args(arguments)
-        .spawn()
-        .with_context(|| {
-            let program = program.to_string_lossy();
-            format!("`{program}` (check its name and the PATH) cannot be run")
-        })?;
-    Ok(Some(child))
-}
-
-/// Ends when the command ends; never without one.
-async fn wait(child: Option<&mut Child>) {
-    match child {
-        // A failure shows again when the status is asked for.
-        Some(child) => drop(child.wait().await),
-        None => std::future::pending().await,
-    }
-}
-
-fn pass_on(child: &Child) {
-    let pid = child
-        .id()
-        .and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
-    if let Some(pid) = pid {
-        // It may have ended meanwhile.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }

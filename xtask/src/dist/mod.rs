@@ -9,10 +9,11 @@ mod stage;
 mod third_party;
 mod tools;
 
+use crate::test::Outcome;
 use crate::toolchain::Toolchain;
 use crate::util;
 use crate::vm::build::{self, TARGET, What};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use packages::Packages;
 use release::Release;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,9 @@ pub struct Args {
     /// Where the files go [default: target/dist]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Also check all files, and install, use and remove the packages (as root)
+    #[arg(long)]
+    check: bool,
 }
 
 /// A distribution that was made here.
@@ -39,7 +43,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Some(out) => std::path::absolute(out)?,
         None => util::target_dir().join("dist"),
     };
-    let dist = make(&Toolchain::pinned()?, &out)?;
+    let toolchain = Toolchain::pinned()?;
+    let dist = make(&toolchain, &out)?;
     for file in dist
         .packages
         .files()
@@ -47,6 +52,12 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         .chain([&*dist.packages.sums])
     {
         println!("{:>9} {}", file.metadata()?.len(), file.display());
+    }
+    if args.check {
+        match check::check(&dist, &toolchain)? {
+            Outcome::Failed(why) | Outcome::Skipped(why) => bail!("not all is checked: {why}"),
+            Outcome::Passed => eprintln!("dist: all is as it should be"),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

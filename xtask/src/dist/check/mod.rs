@@ -26,12 +26,19 @@ pub fn run(toolchain: &Toolchain) -> Result<Outcome> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Ok(Outcome::Skipped("made on x86-64 Linux only".to_owned()));
     }
-    let dist = make(toolchain, &util::target_dir().join("dist"))?;
+    check(
+        &make(toolchain, &util::target_dir().join("dist"))?,
+        toolchain,
+    )
+}
+
+/// Checks a distribution that has been made.
+pub(super) fn check(dist: &Dist, toolchain: &Toolchain) -> Result<Outcome> {
     program::check(&dist.packages.program, toolchain)?;
-    let mut left_out = pages::check(&dist)?;
+    let mut left_out = pages::check(dist)?;
     left_out.extend(completions::check(&dist.stage.join("completions"))?);
     sums(&dist.packages)?;
-    same_again(&dist, toolchain)?;
+    same_again(dist, toolchain)?;
     left_out.extend(deb::lint(&dist.packages.deb));
     for program in left_out {
         eprintln!("dist: not checked with {program}, which is not installed");
@@ -48,7 +55,7 @@ pub fn run(toolchain: &Toolchain) -> Result<Outcome> {
         ("rpm", rpm::check),
     ] {
         match util::which(tool) {
-            Some(_) => check(&dist, &dir.path().join(tool))?,
+            Some(_) => check(dist, &dir.path().join(tool))?,
             None => skipped.push(tool),
         }
     }
