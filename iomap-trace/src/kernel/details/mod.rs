@@ -35,7 +35,7 @@ fn one(line: &MountLine, path: Option<&Path>, roots: &Roots) -> Filesystem {
     };
     let asked = match line.fs.as_str() {
         "btrfs" => mounted(path)
-            .and_then(|path| btrfs::fsid(path))
+            .and_then(btrfs::fsid)
             .and_then(|fsid| btrfs::read(&mut filesystem, &fsid, roots)),
         "xfs" => mounted(path).and_then(|path| xfs::read(&mut filesystem, path)),
         "ext2" | "ext3" | "ext4" => {
