@@ -12,7 +12,7 @@ use iomap_trace::report::{Format, replay};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use browser::Browser;
+use browser::{Browser, Theme};
 use shapes::{Generator, Shape, Spec};
 
 fn fixture(name: &str) -> PathBuf {
@@ -79,11 +79,25 @@ fn a_browser_shows_a_recorded_log() {
     let Some(browser) = Browser::find() else {
         return;
     };
-    browser.checks(&html_of(&[fixture("5.10-btrfs-buffered-fexit")]), &[]);
+    let page = html_of(&[fixture("5.10-btrfs-buffered-fexit")]);
+    browser.checks_in(Theme::Light, &page, &[]);
+    browser.checks_in(Theme::Dark, &page, &[]);
     browser.checks(
         &html_of(&["5.10-btrfs-mmap-fexit", "7.3-xfs-mmap-fexit"].map(fixture)),
         &[],
     );
+}
+
+#[test]
+fn a_browser_prints_a_recorded_log() {
+    let Some(browser) = Browser::find() else {
+        return;
+    };
+    let pdf = browser.prints(&html_of(&[fixture("5.10-btrfs-buffered-fexit")]));
+    assert!(pdf.starts_with(b"%PDF-"));
+    let text = String::from_utf8_lossy(&pdf);
+    let pages = text.matches("/Type /Page\n").count() + text.matches("/Type /Page ").count();
+    assert!((3..=20).contains(&pages), "{pages} pages");
 }
 
 /// A log whose names were chosen to become something else.
@@ -96,8 +110,15 @@ fn a_browser_shows_hostile_names_as_text() {
     let log = String::from_utf8(log).unwrap();
     let path = "/x</script><script>hostile=1</script><img src=x onerror=hostile=1>&lt;";
     let comm = "<b onclick=hostile=1>";
+    // As in JSON; what the page shows of it; and what is too long for any cell.
+    let odd = r#"\"'--><!--]]>{{7*7}}${7*7}\u202etxt.exe\nnext\r\t\u0000\u2028%3Cb%3E"#;
+    let shown = r#""'--><!--]]>{{7*7}}${7*7}\u{202e}txt.exe\nnext\r\t\u{0}\u{2028}%3Cb%3E"#;
+    let long = "/very-long".repeat(1_000);
     let log = log
-        .replace("/mnt/btrfs/iomap-trace-repro-295.dat", path)
+        .replace(
+            "/mnt/btrfs/iomap-trace-repro-295.dat",
+            &format!("{long}{path}{odd}"),
+        )
         .replace("repro-buffered", comm)
         .replace("repro-direct", "-->javascript:`")
         .replace("5.10.0-32-cloud-amd64", "</title><svg onload=hostile=1>");
@@ -107,6 +128,7 @@ fn a_browser_shows_hostile_names_as_text() {
     let party = format!("{comm}/295");
     let seen = [
         path,
+        shown,
         &party,
         "</title><svg onload=hostile=1>",
         "-->javascript:",

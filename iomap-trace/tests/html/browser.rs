@@ -16,6 +16,30 @@ const NAMES: [&str; 4] = [
 /// A report is there within a second; the rest is for slow machines.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+/// What the reader prefers.
+#[derive(Clone, Copy, Debug)]
+pub enum Theme {
+    Light,
+    Dark,
+}
+
+impl Theme {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    /// `mojom::PreferredColorScheme` of Blink: dark is 0.
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Light => "--blink-settings=preferredColorScheme=1",
+            Self::Dark => "--blink-settings=preferredColorScheme=0",
+        }
+    }
+}
+
 /// A program that is there.
 pub struct Browser(PathBuf);
 
@@ -38,6 +62,11 @@ impl Browser {
     /// Uses the report as tests/html/driver.js does. Everything it looks at has to be right, `seen`
     /// has to be there as text, and the console silent.
     pub fn checks(&self, page: &str, seen: &[&str]) {
+        self.checks_in(Theme::Light, page, seen);
+    }
+
+    /// The same for a reader who prefers this theme. What the driver measured.
+    pub fn checks_in(&self, theme: Theme, page: &str, seen: &[&str]) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("report.html"), page).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/html");
@@ -46,7 +75,8 @@ impl Browser {
         }
         let seen = serde_json::to_string(seen).unwrap();
         let hash: String = seen.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let dom = self.open(directory.path(), &format!("driver.html#{hash}"));
+        let options = ["--virtual-time-budget=60000", "--dump-dom", theme.option()];
+        let dom = self.open(directory.path(), &format!("driver.html#{hash}"), &options);
         let results = dom.split_once("<pre id=\"results\">").unwrap().1;
         let results = results.split_once("</pre>").unwrap().0;
         assert!(
@@ -54,19 +84,39 @@ impl Browser {
             "{results}"
         );
         assert!(
-            results.matches("ok ").count() >= 26 + usize::from(seen.len() > 2),
+            results.matches("ok ").count() >= 41 + usize::from(seen.len() > 2),
             "{results}"
         );
+        let shown = format!("theme {}", theme.name());
+        assert!(results.lines().any(|line| line == shown), "{results}");
+        let times = results
+            .lines()
+            .filter_map(|line| line.strip_prefix("time "));
+        times.map(str::to_owned).collect()
+    }
+
+    /// The page as it is printed: a PDF.
+    pub fn prints(&self, page: &str) -> Vec<u8> {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("report.html"), page).unwrap();
+        let pdf = directory.path().join("report.pdf");
+        let print = format!("--print-to-pdf={}", pdf.display());
+        let options = [&print, "--no-pdf-header-footer", Theme::Dark.option()];
+        self.open(directory.path(), "report.html", &options);
+        fs::read(pdf).unwrap()
     }
 
     /// The page as it is when it has been opened, with a silent console.
     pub fn opens(&self, page: &str) -> String {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("report.html"), page).unwrap();
-        self.open(directory.path(), "report.html")
+        let options = ["--virtual-time-budget=60000", "--dump-dom"];
+        self.open(directory.path(), "report.html", &options)
     }
 
-    fn open(&self, directory: &Path, page: &str) -> String {
+    /// What chromium prints. Timers run at once with `--virtual-time-budget`, and the page is printed
+    /// when they have.
+    fn open(&self, directory: &Path, page: &str, options: &[&str]) -> String {
         let (dom, log) = (directory.join("dom"), directory.join("log"));
         let mut child = Command::new(&self.0)
             .args([
@@ -81,10 +131,11 @@ impl Browser {
                 "--allow-file-access-from-files",
                 "--enable-logging=stderr",
                 "--window-size=1400,1200",
-                // Timers run at once, and the page is printed when they have.
-                "--virtual-time-budget=60000",
-                "--dump-dom",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-quic",
             ])
+            .args(options)
             .arg(format!(
                 "--user-data-dir={}",
                 directory.join("profile").display()

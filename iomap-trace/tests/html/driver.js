@@ -90,8 +90,10 @@ async function run(page, window) {
   const column = title($("list"), binned ? "failures" : "bytes");
   const place = [...column.closest("tr").cells].indexOf(column.closest("th"));
   const numbers = () => rows().map((row) => Number(row[place].replaceAll(",", "")));
-  title($("list"), "cause").click();
-  check("the list sorts by words", rows().map((row) => row[binned ? 2 : 5]), rows().map((row) => row[binned ? 2 : 5]).sort());
+  const byCause = title($("list"), "cause");
+  const causeColumn = byCause.closest("th").cellIndex;
+  byCause.click();
+  check("the list sorts by words", rows().map((row) => row[causeColumn]), rows().map((row) => row[causeColumn]).sort());
   column.click();
   check("the list sorts", numbers(), numbers().sort((a, b) => a - b));
   column.click();
@@ -104,11 +106,86 @@ async function run(page, window) {
   title(table, "failures").click();
   check("and down", cells(), cells().sort((a, b) => b - a));
 
+  // Of several hosts each failure says whose it is.
+  const hosts = [...new Set(data.files.map((one) => one.host).filter((host) => host !== undefined))];
+  const ofHost = title($("list"), "host")?.closest("th").cellIndex;
+  check("a column of hosts, if they are several", ofHost !== undefined, hosts.length > 1);
+  if (hosts.length > 1) {
+    check("with names", rows().every((row) => hosts.includes(row[ofHost]) && !row.some((cell) => cell.endsWith(` on ${row[ofHost]}`))), true);
+  }
+
+  // Without a mouse.
+  const controls = [...page.querySelectorAll("button, select, canvas, nav a, #list tbody tr, pre")];
+  const unreachable = controls.filter((control) => {
+    control.focus();
+    return control.checkVisibility() && (page.activeElement !== control || control.tabIndex < 0);
+  });
+  check("each control takes the focus", unreachable.map((control) => control.outerHTML), []);
+  const nameless = controls.filter((control) => control.matches("button, select, canvas")
+    && (control.getAttribute("aria-label") ?? control.labels?.[0]?.textContent ?? control.textContent).trim() === "");
+  check("each control has a name", nameless.map((control) => control.outerHTML), []);
+  check("no control goes before its turn", page.querySelectorAll('[tabindex]:not([tabindex="0"])').length, 0);
+  const outlined = () => window.getComputedStyle(page.activeElement).outlineStyle;
+  chart.focus();
+  check("the focus can be seen", outlined() !== "none", true);
+  const second = $("list").tBodies[0].rows[1] ?? $("list").tBodies[0].rows[0];
+  const [when] = [...second.cells].map((cell) => cell.textContent);
+  second.focus();
+  second.dispatchEvent(new window.KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+  await settle(200);
+  check("Enter chooses a row", $("details").childElementCount, 1);
+  check("which is marked", page.querySelector("#list tr[aria-current]")?.cells[0].textContent, when);
+  check("and keeps the focus", page.activeElement === page.querySelector("#list tr[aria-current]"), true);
+  press("Escape");
+  press("0");
+  await settle(200);
+
+  // Light, dark, paper.
+  const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
+  results.push(`theme ${dark ? "dark" : "light"}`);
+  const color = (name) => {
+    const probe = page.createElement("i");
+    probe.style.color = `var(--${name})`;
+    page.body.append(probe);
+    const [r, g, b] = window.getComputedStyle(probe).color.match(/[\d.]+/g).map(Number);
+    probe.remove();
+    const linear = [r, g, b].map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  };
+  // As WCAG 2 has it: 4.5 for text, 3 for marks.
+  const contrast = (one, other) => {
+    const [low, high] = [color(one), color(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const pale = (theme) => ["text", "quiet", "link", "danger"]
+    .flatMap((name) => ["ground", "panel", "stripe"].map((ground) => [name, ground, contrast(name, ground)]))
+    .filter(([, , found]) => found < 4.5)
+    .concat(data.causes.map((_, n) => [`c${n}`, "ground", contrast(`c${n}`, "ground")]).filter(([, , found]) => found < 3))
+    .map(([name, ground, found]) => `${theme}: ${name} on ${ground} ${found.toFixed(2)}`);
+  check("the ground is that of the theme", color("ground") < 0.5, dark);
+  check("all can be read", pale("screen"), []);
+  const corner = () => {
+    const copy = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(chart, chart.width - 2, chart.height - 2, 1, 1, 0, 0, 1, 1);
+    return [...copy.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const ground = () => window.getComputedStyle(page.documentElement).getPropertyValue("--ground").trim();
+  const hex = (rgb) => `#${rgb.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+  check("the chart has it, too", hex(corner()), ground());
+  window.dispatchEvent(new window.Event("beforeprint"));
+  check("paper is white", [ground(), hex(corner())], ["#ffffff", "#ffffff"]);
+  check("all can be read on paper", pale("paper"), []);
+  window.dispatchEvent(new window.Event("afterprint"));
+  check("and the theme is back", [color("ground") < 0.5, hex(corner())], [dark, ground()]);
+  const wide = page.documentElement;
+  check("nothing is wider than the page", wide.scrollWidth <= wide.clientWidth, true);
+
   // Nothing of a log is more than text.
   check("no image, frame, link out or form", page.querySelectorAll("img, iframe, object, embed, form, link, a:not([href^='#']), [onerror], [onclick], [style*='url']").length, 0);
   check("two scripts: the data and its own", page.scripts.length, 2);
   check("nothing hostile ran", [typeof window.hostile, page.title], ["undefined", "Failed page-cache invalidation under direct I/O"]);
   const text = page.body.innerText;
+  check("no character turns the others around", /[\u202a-\u202e\u2066-\u2069\u200e\u200f]/.test(page.documentElement.outerHTML), false);
   for (const part of JSON.parse(window.decodeURIComponent(location.hash.slice(1)) || "[]")) {
     check(`${part} is text`, text.includes(part), true);
   }

@@ -47,6 +47,9 @@ pub struct File {
     pub name: String,
     /// Failures.
     pub failures: u64,
+    /// Its host, where there are several: the name ends with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// A writer and the other party, as numbers of [`Data::tasks`].
@@ -133,6 +136,7 @@ impl Data {
             .map(|entry| File {
                 name: on(several, entry.value.host.as_ref(), entry.value.name.clone()),
                 failures: entry.failures,
+                host: entry.value.host.as_ref().filter(|_| several).map(shown),
             })
             .collect();
         data.name_pairs(all, several);
@@ -225,12 +229,13 @@ impl Data {
 /// `name`, with its host where there are several.
 fn on(several: bool, host: Option<&Text>, name: String) -> String {
     match host.filter(|_| several) {
-        Some(host) => format!(
-            "{name} on {}",
-            cell::fit_end(&cell::clean(host, true), TASK)
-        ),
+        Some(host) => format!("{name} on {}", shown(host)),
         None => name,
     }
+}
+
+fn shown(host: &Text) -> String {
+    cell::fit_end(&cell::clean(host, true), TASK)
 }
 
 /// The number of one of `all`: these lists have every value that there is.

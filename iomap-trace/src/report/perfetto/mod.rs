@@ -60,7 +60,7 @@ pub struct Trace {
 impl Trace {
     /// The next run is one of this host, where there may be several: its tracks say so.
     pub fn host(&mut self, host: Option<&Text>) {
-        self.tracks.name(host.map(|host| host.as_str()));
+        self.tracks.name(host.map(Text::as_str));
     }
 
     /// Takes an event, before the verdicts that follow from it.

@@ -34,7 +34,14 @@ function readColors() {
 function layOut() {
   const all = ranked(shown, numberBy[rowsBy]);
   const own = all.length > ROWS ? all.slice(0, ROWS - 1) : all;
-  rows = own.map(([number, n]) => ({ name: nameBy[rowsBy](number), n }));
+  // The host of a cause is no one's.
+  const hosts = new Map();
+  for (const item of severalHosts && rowsBy !== "cause" ? shown : []) hosts.set(numberBy[rowsBy](item), host(item));
+  hosts.delete(null);
+  rows = own.map(([number, n]) => {
+    const on = hosts.get(number);
+    return { name: plain(nameBy[rowsBy](number), on), on, n };
+  });
   rowAt = new Map(own.map(([number], place) => [number, place]));
   const rest = all.slice(own.length);
   if (rest.length > 0) {
@@ -43,7 +50,8 @@ function layOut() {
 }
 
 function rowHeight() {
-  return Math.round(Math.min(Math.max(200 / Math.max(rows.length, 1), 26), 52));
+  const least = rows.some((row) => row.on !== undefined) ? 36 : 26;
+  return Math.round(Math.min(Math.max(200 / Math.max(rows.length, 1), least), 52));
 }
 
 const rowOf = (item) => rowAt.get(numberBy[rowsBy](item)) ?? rows.length - 1;
@@ -165,7 +173,11 @@ function drawRows(context) {
     context.textAlign = "left";
     context.fillStyle = colors.text;
     const room = label - 28 - context.measureText(n).width;
-    context.fillText(cut(context, row.name, room, rowsBy === "file"), 10, middle);
+    const name = cut(context, row.name, room, rowsBy === "file");
+    context.fillText(name, 10, row.on === undefined ? middle : middle - 8);
+    if (row.on === undefined) return;
+    context.fillStyle = colors.quiet;
+    context.fillText(cut(context, `on ${row.on}`, room, false), 10, middle + 8);
   });
   if (rows.length === 0) {
     context.textAlign = "left";

@@ -16,13 +16,16 @@ const columns = binned
     ["first byte", (i) => Number(i.pos), (i) => i.pos],
     ["bytes", (i) => Number(i.len), (i) => i.len],
   ];
+if (severalHosts) columns.push(["host", host]);
 columns.push(
   ["cause", (i) => data.causes[i.cause]],
   ["when", (i) => data.phases[i.phase]],
-  ["file", (i) => file(i.file)],
-  ["writer", writer],
-  ["other party", party],
+  ["file", (i) => plain(file(i.file), host(i))],
+  ["writer", (i) => plain(writer(i), host(i))],
+  ["other party", (i) => plain(party(i), host(i))],
 );
+// These may take several lines.
+const LONG = ["file", "writer", "other party", ...(severalHosts ? ["host", "when"] : [])];
 const order = { column: binned ? 1 : 0, down: binned };
 let listed = [];
 
@@ -54,22 +57,28 @@ function fillList() {
       return sign * (typeof x === "number" ? x - y : x < y ? -1 : x > y ? 1 : 0);
     });
   }
+  const before = listed;
   listed = all.slice(0, LISTED);
   list.querySelectorAll("th").forEach((cell, column) => {
     if (column === order.column) cell.setAttribute("aria-sort", order.down ? "descending" : "ascending");
     else cell.removeAttribute("aria-sort");
   });
   const body = list.tBodies[0];
+  const focused = [...body.rows].indexOf(document.activeElement);
+  const kept = focused < 0 ? null : before[focused];
   body.replaceChildren(...listed.map((item) => {
     const row = element("tr", undefined, { tabindex: "0" });
-    for (const [title, plain, text = plain] of columns) {
+    for (const [title, value, text = value] of columns) {
       const stale = title === "when" && item.phase === POST;
-      row.append(element("td", text(item), stale ? { class: "stale" } : {}));
+      const short = LONG.includes(title) ? "" : "short";
+      row.append(element("td", text(item), { class: stale ? `stale ${short}` : short }));
     }
     const choose = () => select(item);
     row.addEventListener("click", choose);
     row.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") choose();
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      choose();
     });
     return row;
   }));
@@ -77,6 +86,8 @@ function fillList() {
   const more = all.length > LISTED ? `The first ${LISTED} of ${count(all.length)} ${what} in this order.` : "";
   document.getElementById("list-note").textContent = more;
   markList();
+  // The rows are new: whoever uses them by keyboard is to stay where they were.
+  if (kept !== null) body.rows[listed.indexOf(kept)]?.focus({ preventScroll: true });
 }
 
 function markList() {

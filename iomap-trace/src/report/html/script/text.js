@@ -35,6 +35,15 @@ const task = (number) => (number === null || number === undefined ? null : data.
 const writer = (item) => task(writerOf(item)) ?? "(further processes)";
 const party = (item) => (item.pair === OTHERS && binned ? "(further processes)" : task(partyOf(item)) ?? "not named");
 
+// The host of an item, if there are several; all its names end with it, which says nothing where the
+// host is said beside them.
+const severalHosts = data.files.some((one) => one.host !== undefined);
+const host = (item) => data.files[item.file].host ?? "(further hosts)";
+function plain(name, of) {
+  const end = ` on ${of}`;
+  return severalHosts && name.endsWith(end) ? name.slice(0, -end.length) : name;
+}
+
 // Offsets and lengths come as text: they can be larger than numbers here are exact.
 function range(item) {
   return `${item.pos} + ${item.len} bytes`;
