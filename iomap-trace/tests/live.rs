@@ -10,8 +10,6 @@
 #[path = "live/harness/mod.rs"]
 mod harness;
 
-#[path = "live/attributes.rs"]
-mod attributes;
 #[path = "live/audit.rs"]
 mod audit;
 #[path = "live/bundle.rs"]
