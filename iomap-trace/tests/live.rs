@@ -10,6 +10,8 @@
 #[path = "live/harness/mod.rs"]
 mod harness;
 
+#[path = "live/attributes.rs"]
+mod attributes;
 #[path = "live/audit.rs"]
 mod audit;
 #[path = "live/bundle.rs"]
