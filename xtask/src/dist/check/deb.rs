@@ -57,6 +57,16 @@ pub fn check(dist: &Dist, root: &Path) -> Result<()> {
     for file in FILES {
         ensure!(root.join(file).is_file(), "the package has no {file}");
     }
+    let etc = root.join("etc");
+    let enabled = if etc.is_dir() {
+        files_below(&etc)?
+    } else {
+        Vec::new()
+    };
+    ensure!(
+        enabled.is_empty(),
+        "installing the package enables {enabled:?}"
+    );
     let installed = sha256(&root.join(running::PROGRAM))?;
     ensure!(
         installed == sha256(&dist.packages.program)?,
@@ -76,6 +86,8 @@ pub fn check(dist: &Dist, root: &Path) -> Result<()> {
 fn dpkg(root: &Path, action: &str, what: &std::ffi::OsStr) -> Result<()> {
     let mut dpkg = Command::new("dpkg");
     dpkg.env("DEBIAN_FRONTEND", "noninteractive");
+    // The services that run here are not this package's.
+    dpkg.env("SYSTEMD_OFFLINE", "1");
     dpkg.arg(format!("--root={}", root.display()));
     dpkg.args(["--force-script-chrootless", "--log=/dev/null", action]);
     util::output(dpkg.arg(what)).map(drop)
