@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Cause;
+use super::fetch::fetch;
 use super::folio::AFTER_THE_LOOK_NS;
 use super::held::Held;
 use super::index::{Place, Question};
@@ -34,6 +35,8 @@ const LOOKED_THROUGH: usize = 1024;
 /// So many locks of a case are looked at: locks of a byte exclude each other, so more than a few
 /// in force at one moment need a folio of many pages, each locked by itself.
 const LOCKS: usize = 1024;
+/// So many are fetched: there are seldom more.
+const FETCHED: usize = 4;
 
 /// What counts of a refusal: cases wait by the thousands, and the names of flags are long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +138,25 @@ impl Case {
             records,
             outcome: None,
             cut: false,
+        }
+    }
+
+    /// Its records will be wanted soon.
+    pub fn fetch(&self) {
+        let records = &self.records;
+        fetch(&raw const *self.failure);
+        fetch(records.refusals.as_ptr());
+        fetch(records.dirtied.as_ptr());
+        fetch(records.cached.as_ptr());
+        fetch(records.held.as_ptr());
+        fetch(records.questions.as_ptr());
+        fetch(records.places.as_ptr());
+    }
+
+    /// So will its locks; where they are has come by now.
+    pub fn fetch_locks(&self) {
+        for held in self.records.held.iter().take(FETCHED) {
+            fetch(Arc::as_ptr(held));
         }
     }
 

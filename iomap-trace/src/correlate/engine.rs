@@ -25,6 +25,9 @@ use super::witnesses::Witnesses;
 /// Memory of so many decided cases is kept for others.
 const SPARE: usize = 1024;
 
+/// A case is fetched from memory while so many others are looked at.
+const AHEAD: usize = 8;
+
 /// A failure and what the engine says of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
@@ -368,12 +371,28 @@ impl Engine {
                 self.weigh(*at);
             }
         }
-        for (_, _, at) in come.drain(..) {
-            self.look(at, false, out);
+        for number in 0..come.len() {
+            self.fetch(&come[number..]);
+            self.look(come[number].2, false, out);
         }
+        come.clear();
         self.come = come;
         self.store.age(self.complete_ns);
         self.witnesses.age(self.complete_ns);
+    }
+
+    /// The cases that follow have waited for long: fetched now, they are near when it is their turn.
+    fn fetch(&self, come: &[Turn]) {
+        let case = |further: usize| {
+            let (_, _, at) = come.get(further)?;
+            self.slots[*at as usize].case.as_ref()
+        };
+        if let Some(case) = case(AHEAD) {
+            case.fetch();
+        }
+        if let Some(case) = case(AHEAD / 2) {
+            case.fetch_locks();
+        }
     }
 
     /// Looks at a case, and decides it if nothing later can change it, or if the run has ended.

@@ -1,6 +1,7 @@
 //! Why one folio could not be dropped.
 
 use compact_str::format_compact;
+use std::ops::ControlFlow;
 
 use crate::event::{HolderKind, How, Phase, Text, Touched};
 
@@ -425,9 +426,17 @@ fn held<'a>(look: Look<'a>, number: usize, refusal: &Folio) -> Why<'a> {
         }
         // It may have waited all the while, if another can have been met.
         let other = |other: &Held| other.meets(bytes) && !other.same_lock(held);
-        // Of very many it cannot be told.
-        let mut others = look.index.between(look.places(number), (begin, until));
-        let taken = others.by_ref().take(OTHERS).any(other) || others.next().is_some();
+        let mut looked = 0;
+        let met = |held: &'a Held| {
+            looked += 1;
+            // Of very many it cannot be told.
+            if other(held) || looked > OTHERS {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        let places = look.places(number);
+        let taken = look.index.between(places, (begin, until), met).is_break();
         taken.then_some("another held a part of it meanwhile: this one may have come later")
     };
     let bar = if whole {

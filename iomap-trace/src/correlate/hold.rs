@@ -13,6 +13,7 @@
 
 use smallvec::SmallVec;
 use std::cmp::Reverse;
+use std::ops::ControlFlow;
 
 use crate::event::HolderKind;
 
@@ -107,6 +108,13 @@ pub fn refused_by_lock<'a>(
     } else {
         case.graced()
     };
+    if !look.ended && look.complete_ns < until {
+        // It is not decided yet, whatever else there is to say.
+        return Why {
+            until,
+            ..Why::unknown("")
+        };
+    }
     let unsure = doubt(look, number, refusal, entered, best, alone);
     let doubt = unsure.unwrap_or("the run ended before every holder of its range could be known");
     let why = Why {
@@ -160,15 +168,19 @@ fn waited(look: Look, number: usize, refusal: &Folio, best: &Held) -> bool {
     let bytes = look.bytes(refusal);
     // What is given up later than that may not be known when the case is decided.
     let known = look.case.graced().saturating_sub(SETTLES_NS);
-    let later = look
-        .index
-        .ordered_since(look.places(number), (refused, known));
-    let mut later = later.take(LATER).enumerate();
-    later.any(|(at, held)| {
+    let mut looked = 0;
+    let places = look.places(number);
+    let each = |held: &Held| {
+        looked += 1;
         let waited = held.start_ns <= refused && !held.same_lock(best) && held.meets(bytes);
         // Of very many it cannot be told.
-        held.kind == HolderKind::OrderedIo && waited || at + 1 == LATER
-    })
+        if held.kind == HolderKind::OrderedIo && waited || looked == LATER {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    };
+    let waited = look.index.ordered_since(places, (refused, known), each);
+    waited.is_break()
 }
 
 /// Whoever began to unlock last: where the tree has many states an unlock takes a while, and no
@@ -222,14 +234,24 @@ fn candidates<'a>(
     let given_up = || holds.iter().map(|held| held.given_up);
     let (earliest, last) = (given_up().min(), given_up().max());
     let first = holds.len();
-    let between = |after, before| look.index.between(look.places(number), (after, before));
+    let mut further = |times, of: &dyn Fn(&Held) -> bool| {
+        let before = holds.len();
+        // When there are very many, that is said below.
+        let _ = look.index.between(look.places(number), times, |held| {
+            if may(&held) && of(held) {
+                holds.push(held);
+                if holds.len() - before == LATER {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+    };
     if let Some(earliest) = earliest.filter(|earliest| *earliest < entered) {
-        let past = between(earliest, entered).filter(may);
-        holds.extend(past.filter(|h| h.over() < entered).take(LATER));
+        further((earliest, entered), &|held| held.over() < entered);
     }
     if let Some(last) = last.filter(|last| refused < *last) {
-        let later = between(refused, last).filter(may);
-        holds.extend(later.filter(|h| refused < h.tried).take(LATER));
+        further((refused, last), &|held| refused < held.tried);
     }
     let cut = holds.len() - first >= LATER;
     // The front that ordered I/O gives back is on no record, and can be had as long as whoever tried

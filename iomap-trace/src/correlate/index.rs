@@ -14,11 +14,13 @@
 
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::case::InodeKey;
 use super::fetch::fetch;
 use super::held::Held;
+use super::near::{from_back, from_front};
 use crate::event::HolderKind;
 
 /// Size of the smallest cells, as a power of two.
@@ -190,7 +192,7 @@ impl Index {
                 held: Arc::clone(held),
             };
             cell.held.insert(to, entry);
-            let first = cell.waiters.partition_point(|q| q.times.1 < held.tried);
+            let first = from_back(&cell.waiters, |q| q.times.1 < held.tried);
             let last = over.saturating_add(cell.span);
             for question in cell.waiters.range(first..) {
                 if question.times.1 > last {
@@ -215,7 +217,7 @@ impl Index {
     pub fn forget(&mut self, at: At, cells: Cells, held: &Arc<Held>) {
         for at in cells.0.into_iter().filter(|at| *at != NO_CELL) {
             let cell = &mut self.cells[at as usize];
-            let first = cell.held.partition_point(|h| h.given_up < held.given_up);
+            let first = from_front(&cell.held, |h| h.given_up < held.given_up);
             let mut here = cell.held.range(first..);
             if let Some(further) = here.position(|h| Arc::ptr_eq(&h.held, held)) {
                 cell.held.remove(first + further);
@@ -253,7 +255,7 @@ impl Index {
                 slot,
                 folio: place.folio,
             };
-            let first = cell.waiters.partition_point(|q| q.times.1 < place.until);
+            let first = from_front(&cell.waiters, |q| q.times.1 < place.until);
             let mut here = cell.waiters.range(first..);
             if let Some(further) = here.position(|q| q.waiter == waiter) {
                 cell.waiters.remove(first + further);
@@ -283,7 +285,7 @@ impl Index {
             let at = self.cell((inode.0, level, at));
             let cell = &mut self.cells[at as usize];
             let since = question.times.0.saturating_sub(cell.lag);
-            let first = cell.held.partition_point(|held| held.given_up < since);
+            let first = from_back(&cell.held, |held| held.given_up < since);
             for Entry { held, .. } in cell.held.range(first..) {
                 let then = held.tried <= question.times.1 && question.times.0 <= held.over();
                 if then && held.meets(question.bytes) {
@@ -304,34 +306,41 @@ impl Index {
         cut
     }
 
-    /// The locks that were given up after `after` and before `before` and of which `of` is true,
-    /// the first ones first; each can come more than once.
+    /// The locks that were given up after `after` and before `before`, the first ones of each cell
+    /// first, until `each` breaks; each can come more than once.
     pub fn between<'a>(
         &'a self,
-        places: impl Iterator<Item = &'a Place> + 'a,
+        places: impl Iterator<Item = &'a Place>,
         (after, before): (u64, u64),
-    ) -> impl Iterator<Item = &'a Held> + 'a {
-        places.flat_map(move |place| {
+        mut each: impl FnMut(&'a Held) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for place in places {
             let held = &self.cells[place.cell as usize].held;
-            let first = held.partition_point(|held| held.given_up <= after);
-            let them = held.range(first..);
-            let them = them.take_while(move |entry| entry.given_up < before);
-            them.map(|entry| entry.held.as_ref())
-        })
+            let first = from_back(held, |held| held.given_up <= after);
+            for Entry { given_up, held } in held.range(first..) {
+                if *given_up >= before {
+                    break;
+                }
+                each(held)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// The locks of ordered I/O, among others, whose work had begun by `at` and that were given up
-    /// after it and before `before`; each can come more than once.
+    /// after it and before `before`; as with [`Index::between`].
     pub fn ordered_since<'a>(
         &'a self,
-        places: impl Iterator<Item = &'a Place> + 'a,
+        places: impl Iterator<Item = &'a Place>,
         (at, before): (u64, u64),
-    ) -> impl Iterator<Item = &'a Held> + 'a {
-        places.flat_map(move |place| {
+        mut each: impl FnMut(&'a Held) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for place in places {
             let last = at.saturating_add(self.cells[place.cell as usize].worked);
             let before = before.min(last.saturating_add(1));
-            self.between(std::iter::once(place), (at, before))
-        })
+            self.between(std::iter::once(place), (at, before), &mut each)?;
+        }
+        ControlFlow::Continue(())
     }
 
     /// The lock of which `of` is true that was given up last, not before `since` but before
@@ -345,7 +354,7 @@ impl Index {
         let mut best: Option<&Held> = None;
         for place in places {
             let held = &self.cells[place.cell as usize].held;
-            let end = held.partition_point(|held| held.given_up < before);
+            let end = from_back(held, |held| held.given_up < before);
             for Entry { given_up, held } in held.range(..end).rev() {
                 let floor = best.map_or(since, |best| best.given_up);
                 if *given_up < floor {

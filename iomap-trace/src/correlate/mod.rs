@@ -15,6 +15,7 @@ mod hold;
 mod index;
 mod judge;
 mod losses;
+mod near;
 mod queue;
 mod refused;
 mod seen;

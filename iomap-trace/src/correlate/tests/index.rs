@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::properties::config;
@@ -200,8 +201,14 @@ impl Both {
             Step::Between(one, times) if !self.folios.is_empty() => {
                 let folio = &self.folios[one.index(self.folios.len())];
                 let meets = |held: &&Held| held.meets(folio.question.bytes);
-                let found = self.index.between(folio.places.iter(), times);
-                let found: BTreeSet<u64> = found.filter(meets).map(|held| held.id).collect();
+                let mut found = BTreeSet::new();
+                let all_of_them = self.index.between(folio.places.iter(), times, |held| {
+                    if meets(&held) {
+                        found.insert(held.id);
+                    }
+                    ControlFlow::Continue(())
+                });
+                assert!(all_of_them.is_continue());
                 let all = self.locks.iter().filter(|(ino, held, _)| {
                     let then = times.0 < held.given_up && held.given_up < times.1;
                     *ino == folio.ino && meets(&held.as_ref()) && then
