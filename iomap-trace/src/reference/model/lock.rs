@@ -1,7 +1,7 @@
 //! Locking and unlocking a range, step by step.
 
 use super::cast::Task;
-use super::tree::{Hold, Span};
+use super::tree::{ATTEMPT_TAKES_NS, Hold, Span};
 use super::world::World;
 use crate::event::{Holder, HolderKind};
 
@@ -104,6 +104,7 @@ impl Locking {
     /// By when it must go on.
     pub fn deadline(&self, world: &World) -> Option<u64> {
         match self.at {
+            At::Find => Some(self.tried_ns + ATTEMPT_TAKES_NS),
             At::GivingBack(span) => world.tree.over_by(self.want.task, span),
             _ => None,
         }

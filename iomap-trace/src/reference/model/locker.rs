@@ -109,11 +109,15 @@ impl Locker {
 
     fn begin(&mut self, world: &mut World) {
         let Some(span) = self.spans.pop() else { return };
+        if span.start == span.end {
+            // `if (!iov_iter_count(iter)) return 0`: of no byte, it touches no page.
+            return;
+        }
         if self.writes() {
             world.exclusive = true;
         }
         let end = pages_of(span).1;
-        self.at = if world.fs == Fs::Btrfs && span.start < span.end {
+        self.at = if world.fs == Fs::Btrfs {
             self.lock(bytes_of(span.start / PAGE, end))
         } else {
             Lock::Holding(None, span.start / PAGE, end)

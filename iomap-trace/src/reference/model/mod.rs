@@ -7,10 +7,10 @@
 //! gives the same [`Run`]. What a tracer would have recorded is beside the truth.
 //!
 //! The model shares the assumptions of the correlator: an unlock takes effect within 50 ms of its
-//! event, and within 10 us where somebody tries for the range meanwhile and gets it; work on an
-//! ordered extent ends within 20 ms of its unlock; no range is held for 2 s; and, where
-//! folios are only found by a walk of the page cache, none of the range is dirtied between the
-//! invalidation and that walk.
+//! event, and within 10 us where somebody tries for the range meanwhile and gets it; an attempt to
+//! lock takes less than 1 ms; work on an ordered extent ends within 20 ms of its unlock; no range is
+//! held for 2 s; and, where folios are only found by a walk of the page cache, none of the range is
+//! dirtied between the invalidation and that walk.
 
 mod cache;
 mod cast;
@@ -27,6 +27,8 @@ mod schedule;
 mod script;
 mod stream;
 mod tape;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod truth;
 mod world;

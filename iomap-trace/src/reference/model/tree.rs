@@ -10,6 +10,10 @@ use crate::event::HolderKind;
 /// the correlator, which the model shares.
 pub const BOTH_TAKE_NS: u64 = 9_000;
 
+/// An attempt to lock finds out within this time of its event whether it has the range, though its
+/// task be interrupted in between: an assumption of the correlator too.
+pub const ATTEMPT_TAKES_NS: u64 = 900_000;
+
 /// Bytes `start..end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
