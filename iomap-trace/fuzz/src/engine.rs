@@ -1,12 +1,13 @@
 //! The engine that makes verdicts of events.
 
-use super::events;
+use super::{events, losses};
 use iomap_trace::correlate::{Cause, Confidence, Engine, Judged, Verdict};
 use iomap_trace::event::{Event, Start};
 use std::collections::BTreeSet;
 
-/// Judges a run made of `input`: each failure once, the same way each time, and naming nobody who
-/// is not in the records.
+/// Judges a run made of `input`: each failure once, the same way each time, naming nobody who is not
+/// in the records, and certain of nothing that rests on what was lost; then again with one hook that
+/// loses something all the time.
 ///
 /// # Panics
 /// When one of these does not hold.
@@ -26,6 +27,10 @@ pub fn engine(input: &[u8]) {
         assert_eq!(read, judged.verdict);
     }
     assert_eq!(judge(&start, &events), judged);
+    losses::check(&events, &judged);
+    let mut worse = vec![losses::forever(input.len())];
+    worse.extend(events);
+    losses::check(&worse, &judge(&start, &worse));
 }
 
 fn judge(start: &Start, events: &[Event]) -> Vec<Judged> {

@@ -7,6 +7,7 @@ mod engine;
 mod events;
 mod kallsyms;
 mod log_reader;
+mod losses;
 mod tracefs_format;
 
 pub use engine::engine;
