@@ -79,8 +79,7 @@ pub fn redact(event: &mut Event, names: &mut Names) {
             } = touched;
             redact_comm(comm, names);
         }
-        // Numbers, and names of flags, hooks and counters.
-        // So is what a file's attributes say.
+        // Numbers, and words of the kernel and of this program.
         Event::File(file) => {
             let FileRecord {
                 ts_ns: _,
@@ -97,6 +96,7 @@ pub fn redact(event: &mut Event, names: &mut Names) {
             compression.iter().for_each(|text| names.public(text));
             missing.iter().for_each(|text| names.public(text));
         }
+        // Numbers, and names of flags, hooks and counters.
         Event::Refusal(_) | Event::Outcome(_) | Event::Loss(_) | Event::Mark(_) | Event::End(_) => {
         }
     }
@@ -320,6 +320,27 @@ mod tests {
             "{line}"
         );
         assert!(!line.contains("acme"), "{line}");
+    }
+
+    #[test]
+    fn a_host_loses_its_name_and_keeps_its_filesystems() {
+        let json = serde_json::json!({
+            "type": "start", "schema": 1, "version": "1", "command": [], "boot_id": "b",
+            "kernel": KernelInfo::default(), "hostname": "db7.acme.example", "page_size": 4096,
+            "clock": {"boot_ns": 0, "wall_ns": 0}, "mounts": [], "plan": "fexit", "hooks": [],
+            "facts": {"ordered_blocks_release": null}, "layout": {},
+            "filesystems": [{"dev": "0:35", "features": ["acme_holes"], "data_mode": "ordered"}],
+        });
+        let mut event: Event = serde_json::from_value(json).unwrap();
+        let mut names = Names::default();
+        redact(&mut event, &mut names);
+        let Event::Start(start) = &event else {
+            panic!("{event:?}")
+        };
+        assert!(start.hostname.as_ref().unwrap().starts_with("h-"));
+        assert_eq!(start.filesystems[0].features, ["acme_holes"]);
+        assert!(names.betrays(b"db7.acme.example"));
+        assert!(!names.betrays(b"acme_holes"), "a word of the kernel");
     }
 
     #[test]
