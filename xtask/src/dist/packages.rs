@@ -83,14 +83,14 @@ impl Packages {
         let mut deb = tool(&tools::DEB, toolchain, release)?;
         deb.args(["--quiet", "--locked", "--no-build", "--no-strip"]);
         deb.args(["--package", PACKAGE, "--target", TARGET]);
-        util::run(deb.arg("--output").arg(&self.deb))
+        util::output(deb.arg("--output").arg(&self.deb)).map(drop)
     }
 
     fn make_rpm(&self, toolchain: &Toolchain, release: &Release) -> Result<()> {
         let mut rpm = tool(&tools::RPM, toolchain, release)?;
         rpm.args(["--package", PACKAGE, "--target", TARGET]);
         rpm.arg("--target-dir").arg(util::target_dir());
-        util::run(rpm.arg("--output").arg(&self.rpm))
+        util::output(rpm.arg("--output").arg(&self.rpm)).map(drop)
     }
 
     fn sum_up(&self) -> Result<()> {

@@ -8,8 +8,10 @@ use std::process::Command;
 /// Sources the script and completes `iomap-trace rep`.
 const COMPLETE: &str = r#"
 source "$0"
+how=$(complete -p iomap-trace)
+function=${how#*-F }
 COMP_WORDS=(iomap-trace rep) COMP_CWORD=1
-_iomap-trace iomap-trace rep iomap-trace
+${function%% *} iomap-trace rep iomap-trace
 echo "${COMPREPLY[@]}"
 "#;
 
