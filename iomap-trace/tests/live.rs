@@ -28,8 +28,14 @@ mod filters;
 mod identity;
 #[path = "live/logs.rs"]
 mod logs;
+#[path = "live/parts.rs"]
+mod parts;
 #[path = "live/post.rs"]
 mod post;
+#[path = "live/privileges.rs"]
+mod privileges;
+#[path = "live/service.rs"]
+mod service;
 #[path = "live/subvolumes.rs"]
 mod subvolumes;
 #[path = "live/without.rs"]

@@ -58,14 +58,17 @@ impl Place {
         Ok(numbers)
     }
 
-    /// Makes the log a finished part, the youngest one; returns its name.
+    /// Makes the log a finished part, the youngest one; returns its name. `last` is the number of the
+    /// last one: the next has a higher one, also when that is there no more.
     ///
     /// # Errors
     /// When the directory cannot be listed, or the file not be renamed.
-    pub(super) fn finish_part(&self) -> io::Result<OsString> {
-        let last = self.parts()?.last().copied().unwrap_or(0);
-        let name = name_of(self.name(), last.saturating_add(1));
+    pub(super) fn finish_part(&self, last: &mut u64) -> io::Result<OsString> {
+        let youngest = self.parts()?.last().copied().unwrap_or(0);
+        let number = youngest.max(*last).saturating_add(1);
+        let name = name_of(self.name(), number);
         self.rename(self.name(), &name)?;
+        *last = number;
         Ok(name)
     }
 
@@ -129,10 +132,12 @@ mod tests {
     fn the_oldest_go_first() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::of(&dir.path().join("log.jsonl"), None).unwrap();
+        let mut last = 0;
         for text in ["a", "b", "c"] {
             fs::write(dir.path().join("log.jsonl"), text).unwrap();
-            place.finish_part().unwrap();
+            place.finish_part(&mut last).unwrap();
         }
+        assert_eq!(last, 3);
         fs::write(dir.path().join("log.000003.jsonl.zst"), "other").unwrap();
         assert_eq!(place.parts().unwrap(), [1, 2, 3]);
         assert_eq!(place.prune(2).unwrap(), ["log.000001.jsonl"]);

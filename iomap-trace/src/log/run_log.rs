@@ -62,6 +62,8 @@ pub struct RunLog {
     unwritten: u64,
     /// What happened to files, for the user.
     news: Vec<String>,
+    /// Number of the last part that was finished.
+    last_part: u64,
 }
 
 impl RunLog {
@@ -75,8 +77,9 @@ impl RunLog {
         let failed = |error| super::error::cannot_create(&name, &error);
         let place = Rc::new(Place::of(path, owner).map_err(failed)?);
         let mut news = Vec::new();
+        let mut last_part = 0;
         if rotation.wanted() && place.has_content() {
-            let part = place.finish_part().map_err(failed)?;
+            let part = place.finish_part(&mut last_part).map_err(failed)?;
             news.push(format!(
                 "event log {name}: what was there is now {}",
                 shown(&part)
@@ -97,6 +100,7 @@ impl RunLog {
         log.place = Some(place);
         log.rotation = rotation;
         log.news = news;
+        log.last_part = last_part;
         log.prune();
         Ok(log)
     }
@@ -126,6 +130,7 @@ impl RunLog {
             stopped_ns: None,
             unwritten: 0,
             news: Vec::new(),
+            last_part: 0,
         })
     }
 
@@ -225,7 +230,7 @@ impl RunLog {
         }
         let age_ns = now_ns.saturating_sub(start.clock.boot_ns);
         self.rotation.due(
-            self.writer.bytes().saturating_sub(self.begun),
+            self.writer.length().saturating_sub(self.begun),
             age_ns,
             &mut self.due_ns,
             now_ns,
@@ -340,7 +345,7 @@ impl RunLog {
             ));
             return Ok(None);
         }
-        let part = place.finish_part()?;
+        let part = place.finish_part(&mut self.last_part)?;
         match self.created(place) {
             Ok(file) => {
                 self.news.push(format!(

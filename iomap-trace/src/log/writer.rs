@@ -180,6 +180,17 @@ impl<S: Sink> Writer<S> {
         self.len
     }
 
+    /// Bytes on disk after the next flush, as far as one can tell before: text becomes a tenth or so.
+    pub(super) fn length(&self) -> u64 {
+        let gathered = self.pending.len() as u64;
+        self.len
+            + if self.zstd.is_some() {
+                gathered / 10
+            } else {
+                gathered
+            }
+    }
+
     fn stop(&mut self, why: io::Error) -> LogError {
         self.stopped = true;
         self.dropped += self.pending_records;

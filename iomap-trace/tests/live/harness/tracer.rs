@@ -64,11 +64,16 @@ pub struct Tracer {
 impl Tracer {
     /// Starts it.
     pub fn spawn(args: &[Arg<'_>], env: &[(&str, &Path)]) -> Self {
+        let mut command = Command::new(bin());
+        command.args(args).envs(env.iter().copied());
+        Self::by(command)
+    }
+
+    /// Starts it by a command of another kind.
+    pub fn by(mut command: Command) -> Self {
         let out = TempDir::with_prefix("iomap-trace-out-").unwrap();
         let file = |name: &str| Stdio::from(File::create(out.path().join(name)).unwrap());
-        let child = Command::new(bin())
-            .args(args)
-            .envs(env.iter().copied())
+        let child = command
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"))
@@ -79,13 +84,17 @@ impl Tracer {
 
     /// Starts it, and waits until its programs are attached.
     pub fn start(args: &[Arg<'_>]) -> Self {
-        let mut tracer = Self::spawn(args, &[]);
+        Self::spawn(args, &[]).attached()
+    }
+
+    /// Waits until its programs are attached.
+    pub fn attached(mut self) -> Self {
         wait_until("the tracer to attach", || {
-            let ended = tracer.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended: {}", tracer.stderr());
-            tracer.stderr().contains("  hooks: ")
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended: {}", self.stderr());
+            self.stderr().contains("  hooks: ")
         });
-        tracer
+        self
     }
 
     /// Standard error up to now.
