@@ -1,13 +1,13 @@
 //! The events in the order in which a recorder would have written them.
 
 use fastrand::Rng;
-use iomap_trace::event::{Event, Mark};
+use iomap_trace::event::{Event, Loss, Mark};
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use super::failure::{self, Ids};
 use super::run::{self, BEGIN_NS};
-use super::{Spec, scene};
+use super::{Shape, Spec, scene};
 
 /// From one mark to the next.
 pub const MARK_NS: u64 = 100_000_000;
@@ -15,6 +15,15 @@ pub const MARK_NS: u64 = 100_000_000;
 pub const DISORDER_NS: u64 = 20_000;
 /// Marks go on for this long after the last record.
 const MARKS_GO_ON_NS: u64 = 3_000_000_000;
+/// Of [`Shape::Mixed`] something is lost once in so many failures.
+const FAILURES_TO_A_LOSS: u64 = 4_000;
+/// What is lost in turn: a hook, and the counter that tells of it.
+const LOSSES: [(&str, &str); 4] = [
+    ("extent-lock", "extent_lock.missed"),
+    ("dirty", "page_dirtied.missed"),
+    ("ring", "holder.lost"),
+    ("release", "refusal.lost"),
+];
 /// At least the records of the largest failure, with its holders, and of the log's frame.
 const LARGEST: u64 = 40;
 
@@ -58,8 +67,14 @@ pub struct Generator {
     /// When the next failure is seen.
     next_ns: u64,
     next_mark_ns: u64,
+    /// The mark before.
+    marked_ns: u64,
     last_ns: u64,
     failures: u64,
+    /// By counter.
+    losses: BTreeMap<String, u64>,
+    /// Records of a loss.
+    lost: u64,
     holders: u64,
     given: u64,
 }
@@ -74,8 +89,11 @@ impl Generator {
             turns: 0,
             next_ns: BEGIN_NS + 4 * scene::open_for_ns(&spec) + 1_000_000_000,
             next_mark_ns: BEGIN_NS + MARK_NS,
+            marked_ns: BEGIN_NS,
             last_ns: BEGIN_NS,
             failures: 0,
+            losses: BTreeMap::new(),
+            lost: 0,
             holders: 0,
             given: 0,
         }
@@ -120,6 +138,25 @@ impl Generator {
         self.given + self.queue.len() as u64 + marks + LARGEST > self.spec.events
     }
 
+    /// What was lost since the last mark, told of before the next.
+    fn loss(&mut self) -> Option<Loss> {
+        let due = (self.lost + 1) * FAILURES_TO_A_LOSS;
+        if self.spec.shape != Shape::Mixed || self.failures < due {
+            return None;
+        }
+        let (hook, counter) = LOSSES[(self.lost % LOSSES.len() as u64) as usize];
+        self.lost += 1;
+        let count = 1 + self.lost % 30;
+        *self.losses.entry(counter.to_owned()).or_default() += count;
+        Some(Loss {
+            hook: hook.into(),
+            counter: counter.into(),
+            count,
+            since_ns: self.marked_ns,
+            ts_ns: self.next_mark_ns,
+        })
+    }
+
     fn record(&mut self) -> Event {
         // Nothing of a failure to come is written before it is seen.
         while self
@@ -138,7 +175,11 @@ impl Generator {
             self.next_mark_ns = next_ns - MARK_NS / 2;
         }
         if self.next_mark_ns + DISORDER_NS <= next_ns {
+            if let Some(loss) = self.loss() {
+                return Event::Loss(loss);
+            }
             let ts_ns = self.next_mark_ns;
+            self.marked_ns = ts_ns;
             self.next_mark_ns += MARK_NS;
             return Event::Mark(Mark { ts_ns });
         }
@@ -167,7 +208,7 @@ impl Iterator for Generator {
             Event::Start(Box::new(run::start(self.spec.shape, self.spec.seed)))
         } else if self.given == self.spec.events.max(2) {
             let ts_ns = self.last_ns.max(self.next_mark_ns) + DISORDER_NS;
-            Event::End(Box::new(run::end(ts_ns, self.failures)))
+            Event::End(Box::new(run::end(ts_ns, self.failures, &self.losses)))
         } else {
             self.record()
         })

@@ -26,7 +26,7 @@ pub enum Shape {
     /// so that their intervals overlap each other and every failure.
     DeepOverlap,
     /// As recorded over days: bursts and quiet, three filesystems, every phase, some files busier
-    /// than others.
+    /// than others, and something lost now and then.
     Mixed,
 }
 

@@ -85,16 +85,16 @@ pub fn start(shape: Shape, seed: u64) -> Start {
     }
 }
 
-/// The end, after `failures` failures.
-pub fn end(ts_ns: u64, failures: u64) -> End {
-    let counters = [("invalidate.seen", failures), ("dio.writes", failures * 9)];
+/// The end, after `failures` failures, when `losses` were lost.
+pub fn end(ts_ns: u64, failures: u64, losses: &BTreeMap<String, u64>) -> End {
+    let seen = [("invalidate.seen", failures), ("dio.writes", failures * 9)];
+    let mut counters = losses.clone();
+    counters.extend(seen.map(|(name, count)| (name.to_owned(), count)));
     End {
         ts_ns,
         why: "interrupted".to_owned(),
-        counters: counters
-            .map(|(name, count)| (name.to_owned(), count))
-            .into(),
-        losses: BTreeMap::new(),
+        counters,
+        losses: losses.clone(),
         cost: BTreeMap::new(),
         kernel_printed: Some(0),
         clock: None,
