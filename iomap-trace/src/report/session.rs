@@ -164,7 +164,7 @@ impl Session {
         }
         self.line(&event, out)?;
         if let Event::End(end) = event {
-            return self.end(*end, out);
+            return self.end(&end, out);
         }
         self.show(&event, out)?;
         // What a log holds between the end of a run and the start of another belongs to none.
@@ -176,13 +176,13 @@ impl Session {
     }
 
     /// A run ends in order, perhaps with the last of several parts.
-    fn end(&mut self, end: End, out: &mut dyn Write) -> Result<()> {
+    fn end(&mut self, end: &End, out: &mut dyn Write) -> Result<()> {
         let total = self.parts.total(end.clone());
         self.show(&Event::End(Box::new(total)), out)?;
         if self.engine.is_some() {
             self.end_engine(out)?;
             self.hosts
-                .each(&mut self.summary, |summary| summary.end(&end));
+                .each(&mut self.summary, |summary| summary.end(end));
         }
         Ok(())
     }

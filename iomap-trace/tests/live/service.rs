@@ -87,11 +87,8 @@ fn the_journal_gets_priorities() {
         .unwrap();
     let said = || std::fs::read_to_string(&journal).unwrap();
     wait_until("the hooks", || said().contains("hooks: "));
-    // SAFETY: the child has not been waited for, so its id is its own.
-    assert_eq!(
-        unsafe { libc::kill(child.id().cast_signed(), libc::SIGTERM) },
-        0
-    );
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(child.wait().unwrap().success());
     let said = said();
     let first = said.lines().next().unwrap();
