@@ -10,12 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Documents of the repository, and their names in the packages.
+/// Documents of the repository beside those in iomap-trace/docs, and their names in the packages.
 const DOCUMENTS: &[(&str, &str)] = &[
     ("README.md", "README.md"),
     ("CHANGELOG.md", "changelog"),
-    ("iomap-trace/docs/evidence.md", "evidence.md"),
-    ("iomap-trace/docs/kernels.md", "kernels.md"),
     ("LICENSE-MIT", "LICENSE-MIT"),
     ("LICENSE-APACHE", "LICENSE-APACHE"),
     ("LICENSE-GPL-2.0", "LICENSE-GPL-2.0"),
@@ -45,6 +43,9 @@ pub fn make(toolchain: &Toolchain, release: &Release, program: &Path) -> Result<
     manual(toolchain, release, &stage)?;
     for (from, to) in DOCUMENTS {
         copy(&util::workspace().join(from), &doc.join(to))?;
+    }
+    for page in super::files_in(&util::workspace().join("iomap-trace/docs"))? {
+        copy(&page, &doc.join(page.file_name().unwrap_or_default()))?;
     }
     write(&doc.join("THIRD-PARTY"), &third_party::licences(release)?)?;
     for name in [

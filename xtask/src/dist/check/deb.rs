@@ -16,6 +16,7 @@ pub const FILES: &[&str] = &[
     "usr/share/man/man8/iomap-trace-exec.8.gz",
     "usr/share/bash-completion/completions/iomap-trace",
     "usr/share/fish/vendor_completions.d/iomap-trace.fish",
+    "usr/lib/systemd/system/iomap-trace.service",
     "usr/share/doc/iomap-trace/README.md",
     "usr/share/doc/iomap-trace/THIRD-PARTY.gz",
 ];
