@@ -1,7 +1,6 @@
 //! Attaches the programs, once or again.
 
 use anyhow::Result;
-use std::rc::Rc;
 
 use crate::capture::{Converter, Source};
 use crate::event::{HookState, SCHEMA, Start};
@@ -25,15 +24,16 @@ pub struct Attached {
 /// # Errors
 /// Those of [`Tracer::attach`].
 pub fn attach(options: &Options) -> Result<Attached> {
-    let kernel = Rc::new(Kernel::probe(&Roots::default()));
+    // First: it may be loaded while this is at work, and then nothing of it is known here.
+    let absent = !module_came();
+    let kernel = Kernel::probe(&Roots::default());
     let mut tracer = Tracer::attach(&kernel, options)?;
     let start = start(&kernel, &tracer);
-    let converter = Converter::new(Rc::clone(&kernel), options.stacks);
+    let converter = Converter::new(&kernel, options.stacks);
     let source = Source::new(tracer.take_events()?, converter, options.filters.clone());
     let skipped = |hook: &crate::event::HookReport| hook.state == HookState::Skipped;
     Ok(Attached {
-        module_missing: tracer.hooks.iter().any(skipped)
-            && kernel.has_filesystem(MODULE) == Some(false),
+        module_missing: absent && tracer.hooks.iter().any(skipped),
         tracer,
         source,
         start,
