@@ -17,7 +17,7 @@ use crate::event::{
     Buffers, Decoded, Dev, Event, Failure, FlagNames, Holder, HolderKind, Outcome, OutcomeKind,
     Phase, Refusal, Text, Touched,
 };
-use crate::kernel::{Kernel, filesystems};
+use crate::kernel::{Kernel, LazySymbols, filesystems};
 
 /// `IOCB_ATOMIC` (include/uapi/linux/fs.h `RWF_ATOMIC`).
 const IOCB_ATOMIC: u32 = 0x40;
@@ -30,7 +30,7 @@ const MAX_THREADS: usize = 4096;
 
 /// Turns records into events, and numbers them.
 pub struct Converter {
-    kernel: Rc<Kernel>,
+    symbols: Rc<LazySymbols>,
     flags: FlagNames,
     stacks: bool,
     paths: Paths,
@@ -43,11 +43,10 @@ pub struct Converter {
 
 impl Converter {
     /// For the kernel that is traced. Without `stacks` only the function that locked is kept.
-    pub fn new(kernel: Rc<Kernel>, stacks: bool) -> Self {
-        let flags = kernel.flags.clone();
+    pub fn new(kernel: &Kernel, stacks: bool) -> Self {
         Self {
-            kernel,
-            flags,
+            symbols: kernel.lazy_symbols(),
+            flags: kernel.flags.clone(),
             stacks,
             paths: Paths::default(),
             files: Files::default(),
@@ -259,7 +258,7 @@ impl Converter {
     }
 
     fn symbolise(&self, addresses: &[u64]) -> Vec<String> {
-        let symbols = self.kernel.symbols().ok();
+        let symbols = self.symbols.get().ok();
         let name = |a: &u64| symbols.map_or_else(|| format!("{a:#x}"), |s| s.symbolise(*a));
         addresses.iter().map(name).collect()
     }

@@ -9,6 +9,7 @@ pub mod filesystems;
 pub mod flags;
 pub mod kallsyms;
 pub mod layout;
+mod lazy;
 pub mod mountinfo;
 pub mod mounts;
 mod notes;
@@ -18,13 +19,14 @@ pub mod system;
 pub mod tracefs;
 
 use anyhow::Result;
-use std::sync::OnceLock;
+use std::rc::Rc;
 
 pub use btf::{Missing, NoBtf, Types};
 pub use constants::Constants;
 pub use details::open_if;
 pub use kallsyms::Symbols;
 pub use layout::Resolved;
+pub use lazy::LazySymbols;
 pub use privileges::Privileges;
 pub use roots::Roots;
 pub use tracefs::Tracefs;
@@ -61,7 +63,7 @@ pub struct Kernel {
     /// What their filesystems say of themselves.
     pub filesystems: Vec<Filesystem>,
     roots: Roots,
-    symbols: OnceLock<Result<Symbols, String>>,
+    symbols: Rc<LazySymbols>,
 }
 
 impl Kernel {
@@ -106,7 +108,7 @@ impl Kernel {
             tracefs,
             facts: Facts::default(),
             roots: roots.clone(),
-            symbols: OnceLock::new(),
+            symbols: Rc::new(LazySymbols::new(roots)),
         };
         let types = kernel.types.as_ref().ok();
         kernel.facts = facts::read(types, kernel.btrfs.build(), |name| {
@@ -117,12 +119,12 @@ impl Kernel {
 
     /// Kernel symbols, read on the first call; an error says why there are none.
     pub fn symbols(&self) -> Result<&Symbols, &str> {
-        let read = || {
-            let symbols = Symbols::read(&self.roots);
-            symbols.map_err(|e| format!("/proc/kallsyms cannot be read: {e}"))
-        };
-        let symbols = self.symbols.get_or_init(read);
-        symbols.as_ref().map_err(String::as_str)
+        self.symbols.get()
+    }
+
+    /// The same, for somebody who outlives this value: its types take much memory.
+    pub fn lazy_symbols(&self) -> Rc<LazySymbols> {
+        Rc::clone(&self.symbols)
     }
 
     /// The type information, or the error that ends the program without it.
