@@ -10,6 +10,7 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod correlate;
+pub mod cost;
 pub mod error;
 pub mod event;
 pub mod kernel;

@@ -69,6 +69,7 @@ fn sums(total: &End, nth: u64, of: u64) -> End {
             .collect(),
         kernel_printed: total.kernel_printed.map(|n| n * nth / of),
         clock: None,
+        process: None,
     }
 }
 

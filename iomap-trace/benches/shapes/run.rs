@@ -98,5 +98,6 @@ pub fn end(ts_ns: u64, failures: u64, losses: &BTreeMap<String, u64>) -> End {
         cost: BTreeMap::new(),
         kernel_printed: Some(0),
         clock: None,
+        process: None,
     }
 }

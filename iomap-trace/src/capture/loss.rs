@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Loss, Text};
+use crate::event::{Loss, Text, shed_counter};
 use crate::probe::{hook_of, is_loss};
 
 /// Hooks of which an inode that is not watched shows nothing.
@@ -16,6 +16,8 @@ pub struct Losses {
     last: BTreeMap<String, (u64, u64)>,
     began_ns: u64,
     read_ns: u64,
+    /// Hooks that were shed, and up to when that was told.
+    shed: Vec<(&'static str, u64)>,
 }
 
 impl Losses {
@@ -25,7 +27,31 @@ impl Losses {
             last: BTreeMap::new(),
             began_ns: now_ns,
             read_ns: now_ns,
+            shed: Vec::new(),
         }
+    }
+
+    /// From `now_ns` on a hook has no programs.
+    pub fn shed(&mut self, hook: &'static str, now_ns: u64) {
+        self.shed.push((hook, now_ns));
+    }
+
+    /// That hooks are without programs since that was told last. To be told before each mark: a
+    /// loss bears on what happened up to its end.
+    pub fn of_shed(&mut self, now_ns: u64) -> Vec<Loss> {
+        let told = self.shed.iter_mut().map(|(hook, told_ns)| Loss {
+            hook: Text::const_new(hook),
+            counter: shed_counter(hook).into(),
+            count: 0,
+            since_ns: std::mem::replace(told_ns, now_ns),
+            ts_ns: now_ns,
+        });
+        told.collect()
+    }
+
+    /// Adds the hooks that were shed to the sums of losses.
+    pub fn account_shed(&self, losses: &mut BTreeMap<String, u64>) {
+        losses.extend(self.shed.iter().map(|(hook, _)| (shed_counter(hook), 1)));
     }
 
     /// When the counters were read last, nanoseconds since boot.
@@ -118,6 +144,22 @@ mod tests {
         let lost = Losses::new(0).since_last(&counters, 1);
         let hooks: Vec<_> = lost.iter().map(|l| l.hook.as_str()).collect();
         assert_eq!(hooks, OF_AN_INODE);
+    }
+
+    #[test]
+    fn a_hook_that_was_shed_is_lost_up_to_each_moment() {
+        let mut losses = Losses::new(0);
+        assert_eq!(losses.of_shed(5), []);
+        losses.shed("cached", 10);
+        let told: Vec<_> = [20, 35].map(|now| losses.of_shed(now)).concat();
+        let told: Vec<_> = told
+            .iter()
+            .map(|l| (&*l.hook, l.since_ns, l.ts_ns))
+            .collect();
+        assert_eq!(told, [("cached", 10, 20), ("cached", 20, 35)]);
+        let mut sums = BTreeMap::new();
+        losses.account_shed(&mut sums);
+        assert_eq!(sums, BTreeMap::from([("cached.shed".to_owned(), 1)]));
     }
 
     #[test]

@@ -150,8 +150,21 @@ impl Source {
         ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS
     }
 
-    fn mark(&self, ts_ns: u64, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    /// A hook has no programs from now on: what it would have shown is lost.
+    pub fn shed(&mut self, hook: &'static str) {
+        self.losses.shed(hook, boot_ns());
+    }
+
+    /// Adds the hooks that were shed to the sums of losses.
+    pub fn account_shed(&self, losses: &mut BTreeMap<String, u64>) {
+        self.losses.account_shed(losses);
+    }
+
+    fn mark(&mut self, ts_ns: u64, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         if self.busy(ts_ns) {
+            // Of what is judged with this mark they may be missing.
+            let shed = self.losses.of_shed(boot_ns());
+            shed.into_iter().map(Event::Loss).try_for_each(&mut *sink)?;
             sink(Event::Mark(Mark { ts_ns }))?;
         }
         Ok(())

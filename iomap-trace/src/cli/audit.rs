@@ -15,6 +15,7 @@ use super::live::Stop;
 use super::output;
 use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
+use super::upkeep::Upkeep;
 use crate::audit::Watcher;
 use crate::report::audit::{Audited, Ended, FailOn, audit_text, junit};
 use crate::report::{self, Format, Observer};
@@ -103,6 +104,7 @@ fn plan(args: &Args) -> Plan {
         command: args.command.clone(),
         fail_on: args.fail_on,
         role: Role::Command,
+        upkeep: Upkeep::default(),
     }
 }
 

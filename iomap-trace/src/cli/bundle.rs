@@ -9,6 +9,7 @@ use super::common::Common;
 use super::doctor;
 use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
+use super::upkeep::Upkeep;
 use crate::bundle::{Contents, Log, Names, Target, bundle, mounts, reopened, scratch};
 use crate::kernel::{Kernel, Roots};
 use crate::report::audit::FailOn;
@@ -116,5 +117,6 @@ fn plan(args: &Args, log: LogTo) -> Plan {
         fail_on: FailOn::Never,
         // The bundle is packed afterwards.
         role: Role::Step,
+        upkeep: Upkeep::default(),
     }
 }

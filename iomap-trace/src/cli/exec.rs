@@ -9,6 +9,7 @@ use super::common::Common;
 use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
 use super::trace::Kind;
+use super::upkeep::Upkeep;
 use crate::log::{Owner, Rotation};
 use crate::report::audit::FailOn;
 use crate::report::{self, Format};
@@ -27,6 +28,8 @@ and the status is 1, 4 or 5.")]
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    upkeep: Upkeep,
     /// Event log to write; zstd when the name ends in .zst
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -71,5 +74,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         command: args.command.clone(),
         fail_on: args.fail_on,
         role: Role::Command,
+        upkeep: args.upkeep.clone(),
     })
 }

@@ -11,20 +11,26 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::Child;
 use tokio::time::MissedTickBehavior;
 
+use super::accounts::{self, Accounts};
 use super::attach::{self, Attached};
 use super::child::{pass_on, spawn, wait};
 use super::confine::{Needs, confine};
+use super::metrics::{self, Metrics};
 use super::plan::{Plan, Role};
 use super::say::{Level, say};
 use super::service::Service;
 use super::signals::{self, Signals};
 use super::sink::Sink;
+use super::upkeep::Upkeep;
 use crate::capture::KernelLog;
 use crate::clock::boot_ns;
+use crate::cost::{Step, process};
+use crate::error::{ExitKind, Fail};
 use crate::event::{End, Event};
 use crate::kernel::system;
 use crate::log::{Due, RunLog, Turn};
 use crate::probe::{Options, losses};
+use crate::report::metrics::Present;
 use crate::report::{self, Cost, Observer, Summary};
 
 /// A record can be committed without waking the reader (aya 0.14), so look this often anyway; the
@@ -40,6 +46,10 @@ const MODULES: Duration = Duration::from_secs(2);
 
 /// Why the loop is left, when it is to go on with other programs.
 const MODULE_CAME: &str = "btrfs was loaded";
+
+/// Said where other programs are attached, and what they cost cannot be measured.
+const NOT_MEASURED: &str = "what the programs cost is not measured from now on: --max-overhead is \
+                            not kept";
 
 /// How a run ended.
 #[derive(Debug, Default)]
@@ -64,6 +74,9 @@ pub struct Live {
     signals: Signals,
     sink: Sink,
     observer: Option<Rc<RefCell<dyn Observer>>>,
+    accounts: Accounts,
+    metrics: Option<Metrics>,
+    upkeep: Upkeep,
 }
 
 impl Live {
@@ -85,7 +98,38 @@ impl Live {
             signals,
             sink: Sink::new(log, plan),
             observer: None,
+            accounts: Accounts::new(plan.upkeep.max_overhead),
+            metrics: None,
+            upkeep: plan.upkeep.clone(),
         }
+    }
+
+    /// Serves metrics as well.
+    #[must_use]
+    pub fn serving(mut self, metrics: Metrics) -> Self {
+        self.sink.session.observe(metrics.counts());
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Measures what the programs cost all the time, where somebody looks at it.
+    ///
+    /// # Errors
+    /// When it must be known for `--max-overhead`, and cannot.
+    pub fn measure(&mut self) -> Result<()> {
+        let limited = self.upkeep.max_overhead.is_some();
+        if !limited && self.upkeep.metrics.is_none() && !self.sink.shows_cost() {
+            return Ok(());
+        }
+        let measured = self.attached.tracer.measure_always();
+        if limited && !measured {
+            return Err(Fail::error(
+                ExitKind::Privileges,
+                "--max-overhead needs the run time of the BPF programs, which the kernel tells only \
+                 with CAP_SYS_ADMIN: run it as root, or without --max-overhead",
+            ));
+        }
+        Ok(())
     }
 
     /// Shows everything to `observer` as well.
@@ -175,6 +219,11 @@ impl Live {
             );
             self.end(why)?;
             self.attached = attach::attach(&self.options)?;
+            self.accounts = Accounts::new(self.upkeep.max_overhead);
+            self.accounts.restart();
+            if self.measure().is_err() {
+                self.sink.say(Level::Warning, NOT_MEASURED);
+            }
             self.kernel_log = KernelLog::open();
             self.begin()?;
         }
@@ -239,6 +288,7 @@ impl Live {
                         self.sink.status.clear();
                         warnings.flush();
                     }
+                    self.account()?;
                     self.sink.flush()?;
                     self.turn_if_due()?;
                     self.draw();
@@ -247,6 +297,12 @@ impl Live {
                     }
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                         return Ok("duration");
+                    }
+                }
+                question = metrics::asked(self.metrics.as_mut()) => {
+                    let present = self.present();
+                    if let Some(metrics) = &self.metrics {
+                        metrics.answer(question, present);
                     }
                 }
                 ready = ring.readable() => {
@@ -293,21 +349,61 @@ impl Live {
 
     fn draw(&mut self) {
         let (tracer, summary) = (&self.attached.tracer, self.sink.session.summary());
-        let began = self.began;
+        let (began, second) = (self.began, self.accounts.second());
         let line = || {
-            let cost = tracer.cost();
             let live = report::Live {
                 elapsed_ns: u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX),
                 lost: losses(&tracer.counters()).values().sum(),
-                cost: Some(Cost {
-                    ns: cost.values().map(|(ns, _)| ns).sum(),
-                    runs: cost.values().map(|(_, runs)| runs).sum(),
+                cost: second.map(|second| Cost {
+                    ns: second.bpf_ns,
+                    runs: second.bpf_runs,
                 }),
+                process: second.map(|second| (second.cpu_percent, second.process.rss_bytes)),
+                lost_now: second.map_or(0, |second| second.lost.values().sum()),
             };
             report::footer(summary, &live)
         };
         self.service.tick(line);
         self.sink.status.draw(line);
+    }
+
+    /// Once a second: tells what that cost and lost, and keeps to the limit.
+    fn account(&mut self) -> Result<()> {
+        let Attached { tracer, source, .. } = &mut self.attached;
+        let Some(second) = self.accounts.tick(boot_ns(), tracer) else {
+            return Ok(());
+        };
+        self.sink.cost(second)?;
+        if let Some(line) = accounts::lost(second, &losses(&tracer.counters())) {
+            self.sink.say(Level::Warning, line);
+        }
+        let Some(verdict) = self.accounts.judge() else {
+            return Ok(());
+        };
+        if let Step::Shed(hook) = verdict.step {
+            // What comes from now on may lack what its programs would have shown.
+            source.shed(hook);
+            tracer.shed(hook);
+        }
+        self.sink.say(Level::Warning, accounts::over(verdict));
+        Ok(())
+    }
+
+    /// The present state for the metrics.
+    fn present(&self) -> Present {
+        let tracer = &self.attached.tracer;
+        Present {
+            counters: tracer.counters(),
+            cost: tracer.cost(),
+            process: Some(process()),
+            log_bytes: self.sink.log.as_ref().map(RunLog::bytes),
+            shed: self
+                .accounts
+                .shed()
+                .iter()
+                .map(|hook| (*hook).to_owned())
+                .collect(),
+        }
     }
 
     fn turn_if_due(&mut self) -> Result<()> {
@@ -351,14 +447,17 @@ impl Live {
         counters: BTreeMap<String, u64>,
         cost: BTreeMap<String, (u64, u64)>,
     ) -> End {
+        let mut losses = losses(&counters);
+        self.attached.source.account_shed(&mut losses);
         End {
             ts_ns: boot_ns(),
             why: why.to_owned(),
-            losses: losses(&counters),
+            losses,
             counters,
             cost,
             kernel_printed: self.kernel_log.printed(),
             clock: Some(system::clock()),
+            process: Some(self.accounts.process(&self.attached.tracer)),
         }
     }
 }

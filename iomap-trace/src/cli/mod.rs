@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod accounts;
 mod attach;
 mod audit;
 mod bounds;
@@ -11,6 +12,7 @@ mod confine;
 pub mod doctor;
 mod exec;
 mod live;
+mod metrics;
 pub mod model;
 mod output;
 mod plan;
@@ -25,6 +27,7 @@ mod signals;
 mod sink;
 mod status;
 mod trace;
+mod upkeep;
 mod verbose;
 
 use clap::Parser;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use super::common::Common;
+use super::upkeep::Upkeep;
 use crate::log::{Owner, Rotation};
 use crate::report::Format;
 use crate::report::audit::FailOn;
@@ -55,4 +56,5 @@ pub struct Plan {
     /// Failures that make a command fail which did not fail itself.
     pub fail_on: FailOn,
     pub role: Role,
+    pub upkeep: Upkeep,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::common::Common;
 use super::plan::{LogTo, Plan, Role, Rows};
 use super::run;
+use super::upkeep::Upkeep;
 use crate::error::{ExitKind, Fail};
 use crate::log::{Owner, Rotation, size, time};
 use crate::report::audit::FailOn;
@@ -26,6 +27,8 @@ systemd it tells when the programs are attached (Type=notify), and what it sees.
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    upkeep: Upkeep,
     /// Event log to write; zstd when the name ends in .zst
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -74,5 +77,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         command: Vec::new(),
         fail_on: FailOn::Never,
         role: Role::Service,
+        upkeep: args.upkeep.clone(),
     })
 }

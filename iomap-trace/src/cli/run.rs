@@ -10,6 +10,7 @@ use std::rc::Rc;
 use super::attach::{self, Attached};
 use super::bounds;
 use super::live::{Live, Stop};
+use super::metrics::Metrics;
 use super::plan::{LogTo, Plan, Role};
 use super::say::{self, Level, also, say};
 use super::scope;
@@ -54,10 +55,18 @@ pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Resul
     if options.verbose {
         verbose::show();
     }
+    let metrics = {
+        let _context = runtime.enter();
+        plan.upkeep.metrics.map(Metrics::listen).transpose()?
+    };
     let attached = attach::attach(&options)?;
     let log = plan.log.as_ref().map(open_log).transpose()?;
     announce(&attached, plan);
     let mut live = Live::new(attached, options, signals, log, plan);
+    live.measure()?;
+    if let Some(metrics) = metrics {
+        live = live.serving(metrics);
+    }
     if let Some(observer) = observer {
         live = live.observed(observer);
     }

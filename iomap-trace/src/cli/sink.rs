@@ -7,6 +7,7 @@ use super::attach;
 use super::plan::{Plan, Rows};
 use super::say::{Level, say};
 use super::status::StatusLine;
+use crate::cost::Second;
 use crate::event::{End, Event};
 use crate::log::{RunLog, Turn};
 use crate::report::{Format, Session};
@@ -23,6 +24,7 @@ pub(super) struct Sink {
     taken: u64,
     /// The last failure was one too many: so are the records that follow it.
     beyond: bool,
+    json: bool,
     rows: Rows,
     summary: Rows,
     /// What the session wrote and the terminal has not got yet.
@@ -40,6 +42,7 @@ impl Sink {
             stop_after: plan.common.count,
             taken: 0,
             beyond: false,
+            json: plan.format == Format::Json,
             rows: plan.rows,
             summary: plan.summary,
             text: Vec::new(),
@@ -72,6 +75,20 @@ impl Sink {
             self.complain(&e);
         }
         self.session.event(event, &mut self.text)
+    }
+
+    /// Whether what the run costs is shown while it goes on.
+    pub(super) fn shows_cost(&self) -> bool {
+        self.json || self.status.on_terminal()
+    }
+
+    /// Writes what a second has cost, where standard output is JSON. The log has only the sums.
+    pub(super) fn cost(&mut self, second: &Second) -> Result<()> {
+        if self.json {
+            serde_json::to_writer(&mut self.text, second)?;
+            self.text.push(b'\n');
+        }
+        Ok(())
     }
 
     /// With those that are not judged yet `--count` failures are there; one that turns out to be none

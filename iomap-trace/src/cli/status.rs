@@ -25,6 +25,11 @@ impl StatusLine {
         }
     }
 
+    /// Whether it is drawn.
+    pub fn on_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// The terminal that was there at the start has been hung up.
     pub fn gone(&self) -> bool {
         self.had_terminal && !std::io::stderr().is_terminal()

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::common::Common;
 use super::plan::{Plan, Role, Rows};
 use super::run;
+use super::upkeep::Upkeep;
 use crate::report::audit::FailOn;
 use crate::report::{self, Format};
 
@@ -14,6 +15,8 @@ use crate::report::{self, Format};
 pub struct Args {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    upkeep: Upkeep,
     /// What to write to standard output
     #[arg(long, value_enum, default_value_t)]
     format: Kind,
@@ -52,5 +55,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         command: Vec::new(),
         fail_on: FailOn::Never,
         role: Role::Command,
+        upkeep: args.upkeep.clone(),
     })
 }

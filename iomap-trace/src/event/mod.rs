@@ -16,12 +16,12 @@ pub use dev::Dev;
 pub use filesystem::{FileRecord, Filesystem};
 pub use flags::FlagNames;
 pub use start::{
-    Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Part, ProgramReport, Rejected,
-    Start,
+    Clock, End, Facts, HookReport, HookState, KernelInfo, Mount, Part, ProcessCost, ProgramReport,
+    Rejected, Start,
 };
 pub use types::{
     Buffers, Event, Failure, Holder, HolderKind, How, Loss, Mark, Outcome, OutcomeKind, Phase,
-    Refusal, Touched, Worker,
+    Refusal, Touched, Worker, shed_counter, shed_hook,
 };
 
 /// Version of the event log's schema.

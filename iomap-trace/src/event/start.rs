@@ -175,4 +175,22 @@ pub struct End {
     /// set meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Clock>,
+    /// What the tracer's own process used; absent in logs of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessCost>,
+}
+
+/// CPU time and memory of the tracer's process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessCost {
+    /// CPU time in nanoseconds.
+    pub cpu_ns: u64,
+    /// Memory that is resident, bytes.
+    pub rss_bytes: u64,
+    /// The most that was.
+    pub peak_rss_bytes: u64,
+    /// The run time of the programs was measured for so long only, at the start of the run,
+    /// nanoseconds; absent where it was for the whole run, or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bpf_measured_ns: Option<u64>,
 }

@@ -272,9 +272,16 @@ prop_compose! {
         cost in btree_map(word(), any::<(u64, u64)>(), 0..3),
         kernel_printed: Option<u64>,
         clock in any::<Option<(u64, u64)>>(),
+        process in any::<Option<(u64, u64, u64)>>(),
     ) -> End {
         let clock = clock.map(|(boot_ns, wall_ns)| Clock { boot_ns, wall_ns });
-        End { ts_ns, why, counters, losses, cost, kernel_printed, clock }
+        let process = process.map(|(cpu_ns, rss_bytes, peak_rss_bytes)| ProcessCost {
+            cpu_ns,
+            rss_bytes,
+            peak_rss_bytes,
+            bpf_measured_ns: (rss_bytes % 2 == 0).then_some(cpu_ns),
+        });
+        End { ts_ns, why, counters, losses, cost, kernel_printed, clock, process }
     }
 }
 

@@ -292,6 +292,20 @@ pub struct Mark {
     pub ts_ns: u64,
 }
 
+/// Ends the name of a loss that is none of a moment: the hook was shed, see [`shed_counter`].
+const SHED: &str = ".shed";
+
+/// The name that a hook has among losses from the moment on at which it was detached to keep to
+/// `--max-overhead`.
+pub fn shed_counter(hook: &str) -> String {
+    format!("{hook}{SHED}")
+}
+
+/// The hook of such a name.
+pub fn shed_hook(counter: &str) -> Option<&str> {
+    counter.strip_suffix(SHED)
+}
+
 /// Evidence of a hook that was lost between two moments. It precedes the first [`Mark`] at or after
 /// [`Loss::ts_ns`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,8 @@ use crate::event::{Event, SCHEMA};
 pub(super) enum Line {
     /// A record.
     Event(Event),
-    /// A record that is made of others: a verdict, a summary.
+    /// A record that is made of others, or says nothing of failures: a verdict, a summary, what a
+    /// second cost.
     Derived,
     /// A record of a type this version does not know.
     Unknown,
@@ -30,8 +31,8 @@ const TYPES: &[&str] = &[
 /// Length of the longest of them.
 const LONGEST: usize = 7;
 
-/// Types of the records that `report` makes itself.
-const DERIVED: &[&str] = &["verdict", "summary"];
+/// Types of the records that `report` makes itself, and that a live run adds on standard output.
+const DERIVED: &[&str] = &["verdict", "summary", "cost"];
 
 /// Reads a line, without its newline, of a log of schema `schema`.
 pub(super) fn parse(line: &[u8], schema: u32) -> Line {

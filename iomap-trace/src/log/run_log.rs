@@ -52,6 +52,8 @@ pub struct RunLog {
     recent: Recent,
     /// Bytes of the part's `start` and of the records that it repeats: they make no part long.
     begun: u64,
+    /// Bytes of the parts before.
+    earlier: u64,
     /// Length or age was reached at this moment.
     due_ns: Option<u64>,
     /// Nothing is tried before this moment.
@@ -125,6 +127,7 @@ impl RunLog {
             base: End::default(),
             recent: Recent::default(),
             begun: 0,
+            earlier: 0,
             due_ns: None,
             not_before_ns: 0,
             stopped_ns: None,
@@ -141,6 +144,11 @@ impl RunLog {
         };
         let name = place.path().display().to_string();
         Writer::new(sink, name, place.compressed())
+    }
+
+    /// Bytes on disk, all parts of this run together.
+    pub fn bytes(&self) -> u64 {
+        self.earlier + self.writer.bytes()
     }
 
     /// Takes one record of the run. Of an `end`, what earlier parts have told is left out.
@@ -283,6 +291,7 @@ impl RunLog {
         let whole = ended.is_ok() && self.stopped_ns.is_none();
         let old = std::mem::replace(&mut self.writer, writer);
         let lost = old.dropped();
+        self.earlier += old.bytes();
         self.settling.begin(old);
         let mut start = before;
         let part = start.part.unwrap_or(Part {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::End;
+use crate::event::{End, ProcessCost};
 
 /// The sums of `total` since `base` was taken: those of a part add up to those of the run.
 pub(super) fn since(total: &End, base: &End) -> End {
@@ -33,6 +33,12 @@ pub(super) fn since(total: &End, base: &End) -> End {
             .kernel_printed
             .map(|sum| sum.saturating_sub(base.kernel_printed.unwrap_or_default())),
         clock: total.clock,
+        process: total.process.map(|process| ProcessCost {
+            cpu_ns: process
+                .cpu_ns
+                .saturating_sub(base.process.unwrap_or_default().cpu_ns),
+            ..process
+        }),
     }
 }
 
@@ -49,6 +55,12 @@ mod tests {
             cost: BTreeMap::from([("dio_begin".to_owned(), (n * 10, n))]),
             kernel_printed: Some(n / 10),
             clock: None,
+            process: Some(ProcessCost {
+                cpu_ns: n * 100,
+                rss_bytes: 4 * n,
+                peak_rss_bytes: 5 * n,
+                bpf_measured_ns: None,
+            }),
         }
     }
 
@@ -64,5 +76,7 @@ mod tests {
         assert_eq!(second.cost["dio_begin"], (300, 30));
         assert_eq!(second.kernel_printed, Some(3));
         assert_eq!(second.ts_ns, 150);
+        let process = second.process.unwrap();
+        assert_eq!((process.cpu_ns, process.peak_rss_bytes), (3000, 750));
     }
 }

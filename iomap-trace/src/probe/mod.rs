@@ -2,6 +2,7 @@
 
 mod attach;
 mod choice;
+mod cost;
 mod counters;
 mod filters;
 mod hook;

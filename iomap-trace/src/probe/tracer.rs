@@ -2,17 +2,16 @@
 
 use anyhow::{Context, Result};
 use aya::maps::{MapData, RingBuf};
-use aya::sys::{Stats, enable_stats};
 use aya::{Btf, Ebpf};
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 
 use super::attach::{Attacher, unload_program};
 use super::choice::{Choice, Plan};
+use super::cost::Cost;
 use super::counters;
 use super::filters::Filters;
-use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN};
+use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, hook_of};
 use super::object;
 use super::settings;
 use super::spares::Spares;
@@ -41,8 +40,8 @@ pub struct Tracer {
     pub hooks: Vec<HookReport>,
     plan: Plan,
     spares: Spares,
-    /// Keeps the kernel's run-time statistics on.
-    stats: Option<OwnedFd>,
+    cost: Cost,
+    gone: Gone,
 }
 
 impl Tracer {
@@ -78,7 +77,7 @@ impl Tracer {
     pub(super) fn try_attach(kernel: &Kernel, options: &Options) -> Result<Self> {
         raise_memlock();
         // Before anything runs, so that cost and counters begin together.
-        let stats = enable_stats(Stats::RunTime).ok();
+        let cost = Cost::begin();
         let plans = options.choice.plans();
         let btf = plans
             .contains(&Plan::Fexit)
@@ -123,7 +122,8 @@ impl Tracer {
             hooks,
             plan,
             spares: Spares::default(),
-            stats,
+            cost,
+            gone: Gone::default(),
         })
     }
 
@@ -167,9 +167,41 @@ impl Tracer {
         Ok(aya_log::EbpfLogger::init(&mut self.ebpf)?)
     }
 
-    /// Stands in for programs that are missed; to be called now and then.
+    /// Stands in for programs that are missed, and measures what all of them cost; to be called
+    /// several times a second.
     pub fn mend(&mut self) {
         self.spares.mend(&mut self.ebpf);
+        let ebpf = &self.ebpf;
+        self.cost.tick(|| figures(ebpf));
+    }
+
+    /// Measures what the programs cost all the time; false where it cannot be measured.
+    pub fn measure_always(&mut self) -> bool {
+        self.cost.keep_on()
+    }
+
+    /// Detaches the programs of a hook for the rest of the run. Their counters stay, and what they
+    /// cost.
+    pub fn shed(&mut self, hook: &str) {
+        let counters = self.counters();
+        let cost = self.cost();
+        let of_hook = |program: &str| {
+            let program = program.strip_suffix("_spare").unwrap_or(program);
+            hook_of(program).contains(&hook)
+        };
+        for (name, program) in self.ebpf.programs_mut() {
+            if !of_hook(name) || program.fd().is_err() {
+                continue;
+            }
+            let missed = format!("{name}.missed");
+            if let Some(n) = counters.get(&missed) {
+                self.gone.counters.insert(missed, *n);
+            }
+            if let Some(cost) = cost.get(name) {
+                self.gone.cost.insert(name.to_owned(), *cost);
+            }
+            unload_program(program);
+        }
     }
 
     /// Detaches and unloads every program. The counters stay.
@@ -186,6 +218,7 @@ impl Tracer {
     pub fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters = counters::read(&self.ebpf);
         counters.extend(self.spares.missed(&self.ebpf));
+        counters.extend(self.gone.counters.clone());
         counters
     }
 
@@ -195,20 +228,39 @@ impl Tracer {
         self.spares.missed_parties(&self.ebpf)
     }
 
-    /// Run time in nanoseconds and number of runs, by program; empty when it is not measured.
+    /// Run time in nanoseconds and number of runs, by program; empty when it is not measured. After
+    /// the first second it is measured a tenth of the time, and what it was in the rest estimated
+    /// from that: the measuring itself costs as much as a small program.
     pub fn cost(&self) -> BTreeMap<String, (u64, u64)> {
-        if self.stats.is_none() {
+        let Some(mut cost) = self.cost.sums(&figures(&self.ebpf)) else {
             return BTreeMap::new();
-        }
-        self.ebpf
-            .programs()
-            .filter_map(|(name, program)| {
-                let info = program.info().ok()?;
-                let ns = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
-                Some((name.to_owned(), (ns, info.run_count())))
-            })
-            .collect()
+        };
+        cost.extend(self.gone.cost.clone());
+        cost
     }
+
+    /// For how long that was measured at the start, nanoseconds, where it could not be after that.
+    pub fn cost_only_first_ns(&self) -> Option<u64> {
+        let first = self.cost.only_first()?;
+        u64::try_from(first.as_nanos()).ok()
+    }
+}
+
+/// The figures of programs that were detached before the end.
+#[derive(Default)]
+struct Gone {
+    counters: BTreeMap<String, u64>,
+    cost: BTreeMap<String, (u64, u64)>,
+}
+
+/// The kernel's run-time statistics of the programs that are loaded.
+fn figures(ebpf: &Ebpf) -> BTreeMap<String, (u64, u64)> {
+    let loaded = ebpf.programs().filter_map(|(name, program)| {
+        let info = program.info().ok()?;
+        let ns = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
+        Some((name.to_owned(), (ns, info.run_count())))
+    });
+    loaded.collect()
 }
 
 /// Bytes of one BPF instruction.

@@ -121,6 +121,11 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
+/// A size in bytes, as `11.3 MiB`.
+pub(super) fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// Nanoseconds with the unit that suits them: `850ns`, `1.2ms`, `34s`, `2m05s`.
 pub(super) fn duration(ns: u64) -> String {
     if ns >= 60_000_000_000 {

@@ -12,6 +12,7 @@ mod hosts_text;
 mod html;
 mod json;
 mod markdown;
+pub mod metrics;
 mod observer;
 mod parts;
 mod perfetto;

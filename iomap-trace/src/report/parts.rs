@@ -105,6 +105,10 @@ impl Parts {
             (Some(last), Some(before)) => Some(last.saturating_add(before)),
             (last, before) => last.or(before),
         };
+        if let (Some(last), Some(before)) = (&mut last.process, before.process) {
+            last.cpu_ns = last.cpu_ns.saturating_add(before.cpu_ns);
+            last.peak_rss_bytes = last.peak_rss_bytes.max(before.peak_rss_bytes);
+        }
         last
     }
 }

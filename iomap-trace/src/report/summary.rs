@@ -7,7 +7,7 @@ use super::budget::WarningBudget;
 use super::hosts::Host;
 use super::tally::{Counts, FileId, Pair, Tally};
 use crate::correlate::{Cause, Judged, Open};
-use crate::event::{End, OutcomeKind, Phase, Start, Text};
+use crate::event::{End, OutcomeKind, Phase, ProcessCost, Start, Text, shed_hook};
 
 /// Records lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,6 +35,10 @@ pub struct Costs {
     pub total: Cost,
     /// By program.
     pub by_program: BTreeMap<String, Cost>,
+    /// CPU time of the tracer's process in all runs, and the most memory it had in any of them;
+    /// absent where no run tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessCost>,
 }
 
 /// Failures that were judged with what was known, because their run ended.
@@ -88,6 +92,10 @@ pub struct Summary {
     pub withdrawn: u64,
     /// Failures that were the writer's own doing.
     pub self_inflicted: u64,
+    /// Hooks that a run did without after a time, to keep to `--max-overhead`, and in how many
+    /// runs or parts of them; in JSON only if there were some.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shed: BTreeMap<String, u64>,
     /// Verdicts that lacked evidence, by hook.
     pub evidence_missing: BTreeMap<String, u64>,
     /// Failures by file.
@@ -191,6 +199,10 @@ impl Summary {
         self.reach(end.ts_ns);
         self.unended = self.unended.saturating_sub(1);
         for (probe, lost) in &end.losses {
+            if let Some(hook) = shed_hook(probe) {
+                add(&mut self.shed, hook, *lost);
+                continue;
+            }
             add(&mut self.losses.by_probe, probe, *lost);
             self.losses.total = self.losses.total.saturating_add(*lost);
         }
@@ -200,6 +212,13 @@ impl Summary {
                 cost.ns = cost.ns.saturating_add(*ns);
                 cost.runs = cost.runs.saturating_add(*runs);
             }
+        }
+        if let Some(process) = end.process {
+            let sum = self.cost.process.get_or_insert_default();
+            sum.cpu_ns = sum.cpu_ns.saturating_add(process.cpu_ns);
+            sum.rss_bytes = process.rss_bytes;
+            sum.bpf_measured_ns = sum.bpf_measured_ns.max(process.bpf_measured_ns);
+            sum.peak_rss_bytes = sum.peak_rss_bytes.max(process.peak_rss_bytes);
         }
         let writes = end.counters.get("dio.writes").copied().unwrap_or_default();
         self.direct_writes = self.direct_writes.saturating_add(writes);

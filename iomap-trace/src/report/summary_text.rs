@@ -23,6 +23,11 @@ pub struct Live {
     pub lost: u64,
     /// Run time of the programs so far, when it is measured.
     pub cost: Option<Cost>,
+    /// CPU time of the process in the last second, in percent of one CPU, and its memory in bytes,
+    /// once a second is over.
+    pub process: Option<(f64, u64)>,
+    /// Records lost in the last second.
+    pub lost_now: u64,
 }
 
 /// One line with totals, losses and the tool's own cost, at most 80 columns wide.
@@ -36,12 +41,19 @@ pub fn footer(summary: &Summary, live: &Live) -> String {
         failures.post,
         live.lost
     );
-    if let Some(cost) = live.cost.filter(|cost| cost.runs > 0) {
+    if live.lost_now > 0 {
         // Writing to a String cannot fail.
+        let _ = write!(line, " ({}/s)", live.lost_now);
+    }
+    if let Some(cost) = live.cost.filter(|cost| cost.runs > 0) {
         let _ = write!(line, "; cost {}", cell::duration(cost.ns));
         if let Some(each) = cost.ns.checked_div(cost.runs) {
             let _ = write!(line, " ({} a run)", cell::duration(each));
         }
+    }
+    if let Some((percent, rss_bytes)) = live.process {
+        let memory = cell::mebibytes(rss_bytes);
+        let _ = write!(line, "; cpu {percent:.1}%, {memory}");
     }
     cell::fit_end(&line, super::DEFAULT_WIDTH)
 }
@@ -328,6 +340,14 @@ fn accounts(text: &mut String, summary: &Summary, width: usize) {
             ),
         );
     }
+    if !summary.shed.is_empty() {
+        let hooks: Vec<_> = summary.shed.keys().map(|h| cell::clean(h, false)).collect();
+        let line = format!(
+            "To keep to --max-overhead the run went on without {}.",
+            hooks.join(", ")
+        );
+        push(text, width, &line);
+    }
     left_open(text, summary.open, width);
     if summary.withdrawn > 0 {
         push(
@@ -357,13 +377,22 @@ fn accounts(text: &mut String, summary: &Summary, width: usize) {
     }
     let cost = summary.cost.total;
     if cost.runs > 0 {
-        let mut line = format!(
-            "The probes ran {} times for {} in all, {} each",
+        let process = summary.cost.process.unwrap_or_default();
+        let mut line = String::new();
+        if let Some(first) = process.bpf_measured_ns {
+            let _ = write!(line, "In the first {}, ", cell::duration(first));
+        }
+        let _ = write!(
+            line,
+            "{} probes ran {} times for {} in all, {} each",
+            if line.is_empty() { "The" } else { "the" },
             cost.runs,
             cell::duration(cost.ns),
             cell::duration(cost.ns / cost.runs)
         );
-        if let Some(each) = cost.ns.checked_div(summary.direct_writes) {
+        if process.bpf_measured_ns.is_some() {
+            line.push_str("; it was not measured after that");
+        } else if let Some(each) = cost.ns.checked_div(summary.direct_writes) {
             let _ = write!(
                 line,
                 "; shared over {}, failed or not, that is {} for each",
@@ -378,6 +407,17 @@ fn accounts(text: &mut String, summary: &Summary, width: usize) {
             text,
             width,
             "What the probes cost was not measured: that needs CAP_SYS_ADMIN.",
+        );
+    }
+    if let Some(process) = summary.cost.process {
+        push(
+            text,
+            width,
+            &format!(
+                "The tracer itself took {} of CPU time, and {} of memory at most.",
+                cell::duration(process.cpu_ns),
+                cell::mebibytes(process.peak_rss_bytes)
+            ),
         );
     }
 }

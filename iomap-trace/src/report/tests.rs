@@ -248,6 +248,7 @@ fn end() -> End {
         ]),
         kernel_printed: Some(1),
         clock: None,
+        process: None,
     }
 }
 
@@ -397,6 +398,7 @@ fn the_footer_fits_a_line() {
             ns: 5_120_000,
             runs: 20_012,
         }),
+        ..Live::default()
     };
     assert_eq!(
         footer(&summary, &live),
@@ -412,9 +414,21 @@ fn the_footer_fits_a_line() {
                     ns: u64::MAX,
                     runs: 1,
                 }),
+                process: Some((f64::MAX, u64::MAX)),
+                lost_now: u64::MAX,
             },
         ),
         80,
+    );
+    let live = Live {
+        process: Some((0.44, 11_450_000)),
+        lost: 12,
+        lost_now: 3,
+        ..live
+    };
+    assert_eq!(
+        footer(&summary, &live),
+        "12s: pre 8, map 1, post 4; lost 12 (3/s); cost 5.1ms (255ns a run); cpu 0.4%, 1…"
     );
 }
 

@@ -127,6 +127,7 @@ pub fn end() -> Event {
         cost: BTreeMap::new(),
         kernel_printed: None,
         clock: None,
+        process: None,
     }))
 }
 

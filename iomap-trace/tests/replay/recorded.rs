@@ -287,7 +287,7 @@ fn reports_of_every_kernel() {
         let live = Live {
             elapsed_ns: 4_200_000_000,
             lost: 0,
-            cost: None,
+            ..Live::default()
         };
         let mut settings = insta::Settings::clone_current();
         settings.set_snapshot_path("../snapshots");

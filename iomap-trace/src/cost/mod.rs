@@ -1,0 +1,9 @@
+//! What the tracer itself costs: its programs in the kernel, its process, and the limit to that.
+
+mod limit;
+mod meter;
+mod process;
+
+pub use limit::{Limit, Step, Verdict};
+pub use meter::{Meter, Second};
+pub use process::process;
