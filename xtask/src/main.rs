@@ -9,6 +9,7 @@ mod fuzz;
 mod private_apt;
 mod setup;
 mod signal;
+mod soak;
 mod test;
 mod toolchain;
 mod util;
@@ -33,6 +34,8 @@ enum Task {
     Bpf(bpf::Args),
     /// Install what the tests and the demonstration need from the system's packages
     Setup,
+    /// Abuse the program for minutes, then look for what it lost, left behind or got wrong
+    Soak(soak::Args),
     /// Run everything that the project tests
     Test(test::Args),
     /// Show real failures on ext4, xfs, btrfs and the current directory's filesystem
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Bpf(args) => bpf::run(&args),
         Task::Setup => setup::run(),
+        Task::Soak(args) => soak::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Dist(args) => dist::run(&args),

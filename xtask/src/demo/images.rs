@@ -74,6 +74,20 @@ impl Mounted {
         Ok(mounted)
     }
 
+    /// Mounts an empty filesystem in memory, with room for `size` bytes (as `mount` takes them),
+    /// as `name` below `dir`.
+    ///
+    /// # Errors
+    /// When `mount` fails.
+    pub fn memory(name: &str, size: &str, dir: &Path) -> Result<Self> {
+        let at = dir.join(name);
+        fs::create_dir(&at).with_context(|| format!("cannot make {}", at.display()))?;
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        util::output(mount.arg(&at))?;
+        Ok(Self(at))
+    }
+
     /// Its root directory.
     pub fn path(&self) -> &Path {
         &self.0
