@@ -28,6 +28,8 @@ mod filters;
 mod identity;
 #[path = "live/logs.rs"]
 mod logs;
+#[path = "live/metrics.rs"]
+mod metrics;
 #[path = "live/parts.rs"]
 mod parts;
 #[path = "live/post.rs"]

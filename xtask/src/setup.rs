@@ -49,6 +49,11 @@ const NEEDS: &[Need] = &[
         program: "rpm",
         package: "rpm",
     },
+    // The metrics' test.
+    Need {
+        program: "prometheus",
+        package: "prometheus",
+    },
     // The HTML report's test.
     Need {
         program: "chromium",

@@ -6,6 +6,7 @@ mod files;
 mod how;
 mod kmsg;
 mod loss;
+mod muted;
 mod owners;
 mod paths;
 mod source;

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::convert::Converter;
 use super::loss::Losses;
+use super::muted::Muted;
 use super::tally::Tally;
 use crate::clock::boot_ns;
 use crate::event::{Event, Mark, Phase, decode};
@@ -32,6 +33,7 @@ pub struct Source {
     filters: Filters,
     last_record_ns: u64,
     losses: Losses,
+    muted: Muted,
     /// What became of the records.
     pub tally: Tally,
 }
@@ -45,6 +47,7 @@ impl Source {
             filters,
             last_record_ns: 0,
             losses: Losses::new(boot_ns()),
+            muted: Muted::default(),
             tally: Tally::default(),
         }
     }
@@ -84,6 +87,7 @@ impl Source {
                 let file = self.converter.file(&record, failure);
                 events.extend(file);
             }
+            self.muted.strip(&mut events);
             events.into_iter().try_for_each(&mut *sink)?;
         }
         Ok(true)
@@ -153,6 +157,7 @@ impl Source {
     /// A hook has no programs from now on: what it would have shown is lost.
     pub fn shed(&mut self, hook: &'static str) {
         self.losses.shed(hook, boot_ns());
+        self.muted.shed(hook);
     }
 
     /// Adds the hooks that were shed to the sums of losses.

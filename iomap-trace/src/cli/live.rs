@@ -381,7 +381,9 @@ impl Live {
             return Ok(());
         };
         if let Step::Shed(hook) = verdict.step {
-            // What comes from now on may lack what its programs would have shown.
+            // What comes from now on may lack what its programs would have shown; what came before
+            // does not.
+            source.drain(&mut |event| self.sink.take(event))?;
             source.shed(hook);
             tracer.shed(hook);
         }

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::report::metrics::classic;
+
 /// Somebody wants the page.
 pub type Question = oneshot::Sender<String>;
 
@@ -22,6 +24,8 @@ const TIME: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(1);
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPENMETRICS_TYPE: &str = "application/openmetrics-text";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves connections, and puts each question through `ask`.
@@ -47,8 +51,9 @@ pub async fn serve(listener: TcpListener, ask: mpsc::Sender<Question>) {
 async fn answer(mut stream: TcpStream, ask: mpsc::Sender<Question>) -> io::Result<()> {
     let request = read(&mut stream).await?;
     let reply = match request {
-        Request::Page { .. } => match page(ask).await {
-            Some(page) => Reply::new("200 OK", OPENMETRICS, page),
+        Request::Page { open, .. } => match page(ask).await {
+            Some(page) if open => Reply::new("200 OK", OPENMETRICS, page),
+            Some(page) => Reply::new("200 OK", CLASSIC, classic(&page)),
             None => Reply::error("503 Service Unavailable", "the run has ended"),
         },
         Request::Elsewhere => Reply::error("404 Not Found", "metrics are at /metrics"),
@@ -56,7 +61,7 @@ async fn answer(mut stream: TcpStream, ask: mpsc::Sender<Question>) -> io::Resul
         Request::TooLong => Reply::error("431 Request Header Fields Too Large", "too long"),
         Request::Bad => Reply::error("400 Bad Request", "this is not HTTP/1.1"),
     };
-    let body = !matches!(request, Request::Page { head: true });
+    let body = !matches!(request, Request::Page { head: true, .. });
     stream.write_all(reply.text(body).as_bytes()).await?;
     stream.shutdown().await
 }
@@ -69,9 +74,10 @@ async fn page(ask: mpsc::Sender<Question>) -> Option<String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
-    /// The page, or its head only.
+    /// The page, or its head only, as OpenMetrics or in the text format.
     Page {
         head: bool,
+        open: bool,
     },
     Elsewhere,
     Method,
@@ -110,12 +116,18 @@ fn parse(text: &[u8]) -> Option<Request> {
     }
     let path = request.path.unwrap_or_default();
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    Some(match request.method {
-        _ if path != "/metrics" => Request::Elsewhere,
-        Some("GET") => Request::Page { head: false },
-        Some("HEAD") => Request::Page { head: true },
-        _ => Request::Method,
-    })
+    let head = match request.method {
+        _ if path != "/metrics" => return Some(Request::Elsewhere),
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Some(Request::Method),
+    };
+    let open = request.headers.iter().any(|header| {
+        let value = String::from_utf8_lossy(header.value);
+        header.name.eq_ignore_ascii_case("accept")
+            && value.to_ascii_lowercase().contains(OPENMETRICS_TYPE)
+    });
+    Some(Request::Page { head, open })
 }
 
 struct Reply {
@@ -156,6 +168,8 @@ impl Reply {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
+
+    const ACCEPT: &str = "accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n";
 
     /// A server that answers with `page`, if there is one.
     async fn server(page: Option<&'static str>) -> SocketAddr {
@@ -199,7 +213,12 @@ mod tests {
             let at = server(Some("up 1\n# EOF\n")).await;
             let got = said(
                 at,
-                &["GET /metr", "ics?x=1 HTTP/1.1\r\nHost: x\r\n", "\r\n"],
+                &[
+                    "GET /metr",
+                    "ics?x=1 HTTP/1.1\r\nHost: x\r\n",
+                    ACCEPT,
+                    "\r\n",
+                ],
             )
             .await;
             let (head, body) = got.split_once("\r\n\r\n").unwrap();
@@ -207,8 +226,12 @@ mod tests {
             assert!(head.contains("Content-Length: 11"), "{head}");
             assert!(head.contains(OPENMETRICS), "{head}");
             assert_eq!(body, "up 1\n# EOF\n");
+            let got = said(at, &["GET /metrics HTTP/1.1\r\n\r\n"]).await;
+            let (head, body) = got.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(CLASSIC), "{head}");
+            assert_eq!(body, "up 1\n");
             let got = said(at, &["HEAD /metrics HTTP/1.1\r\n\r\n"]).await;
-            assert!(got.contains("Content-Length: 11") && got.ends_with("\r\n\r\n"));
+            assert!(got.contains("Content-Length: 5") && got.ends_with("\r\n\r\n"));
         });
     }
 

@@ -4,11 +4,13 @@
 //! kernel, devices by [`DEVICES`]; further devices are `other` together. Files, processes and
 //! cgroups are no labels: the event log has them.
 
+mod classic;
 mod counts;
 mod holds;
 mod page;
 #[cfg(test)]
 mod tests;
 
+pub use classic::classic;
 pub use counts::{Counts, DEVICES};
 pub use page::{Present, page};

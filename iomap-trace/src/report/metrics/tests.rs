@@ -50,6 +50,20 @@ fn the_page_of_a_recorded_run() {
 }
 
 #[test]
+fn the_page_in_the_text_format() {
+    let counts = of_log("6.1-btrfs-lockers-fexit");
+    let page = page(&counts, present()).unwrap();
+    let text = classic(&page);
+    let comments: Vec<_> = text.lines().filter(|line| line.starts_with('#')).collect();
+    insta::assert_snapshot!(comments.join("\n"));
+    let samples = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(samples(&text), samples(&page));
+}
+
+#[test]
 fn sums_go_on_over_runs() {
     let counts = of_log("6.1-btrfs-lockers-fexit");
     let (program, (ns, runs)) = counts.ended.cost.iter().next().unwrap();
