@@ -10,6 +10,16 @@ use crate::read::{member, offset, read, setting};
 /// `PF_KTHREAD` (include/linux/sched.h), the same bit since 2.6.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
+/// No task.
+pub const NOBODY: Actor = Actor {
+    ts_ns: 0,
+    tgid: 0,
+    tid: 0,
+    comm: [0; 16],
+    task_flags: 0,
+    syscall: 0,
+};
+
 /// Nanoseconds since boot.
 #[inline(always)]
 pub fn now() -> u64 {

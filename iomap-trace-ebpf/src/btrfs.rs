@@ -10,14 +10,16 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_get_stack;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use iomap_trace_ebpf::{Counter, HOLDER_EXTENT_LOCK, LOCK_STACK};
+use iomap_trace_ebpf::{Counter, LOCK_STACK};
 
+use crate::actor::NOBODY;
+use crate::holder::{self, Interval};
 use crate::maps::{
-    ATTEMPTS, Attempt, HOLDER, HolderScratch, INODES, LOCKED_AT, LOCKS, LockKey, LockPlace,
-    LockState,
+    Attempt, Dio, HolderScratch, INODES, InodeState, LOCKED_AT, LOCKS, LockKey, LockPlace,
+    LockState, NO_TASK, STAGE_SUBMIT, TASKS, Task,
 };
-use crate::read::{Fault, count, member, setting};
-use crate::{actor, holder, inode, ordered};
+use crate::read::{Fault, count, member, offset, setting};
+use crate::{actor, inode, ordered, write};
 
 /// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
 const NOEXIST: u64 = 1;
@@ -74,23 +76,43 @@ fn unlocking(ctx: &RawTracePointContext, scratch: HolderScratch) {
     }
 }
 
-/// The page cache whose io tree this is, when it is watched.
+/// The page cache whose io tree this is, and its state, when it is watched and not empty.
 #[inline(always)]
-fn watched(tree: u64) -> Result<u64, Fault> {
-    if member!(tree, io_tree_owner as u8)? as u32 != setting!(io_tree_inode_io) {
+fn watched(tree: u64) -> Result<(u64, *mut InodeState), Fault> {
+    let io_tree = offset!(btrfs_inode_io_tree);
+    let mapping = if io_tree != iomap_trace_ebpf::MISSING {
+        // The tree is a part of the inode. From another tree an address comes that nobody watches.
+        inode::mapping_of_btrfs(tree.wrapping_sub(io_tree as u64))?
+    } else {
+        if member!(tree, io_tree_owner as u8)? as u32 != setting!(io_tree_inode_io) {
+            return Err(Fault);
+        }
+        let owner = member!(tree, io_tree_inode as u64)?;
+        if setting!(io_tree_inode_is_vfs) == 1 {
+            inode::mapping_of(owner)?
+        } else {
+            inode::mapping_of_btrfs(owner)?
+        }
+    };
+    let inode = INODES.get_ptr_mut(mapping).ok_or(Fault)?;
+    // SAFETY: a map value stays allocated.
+    if unsafe { (*inode).cached } == 0 {
         return Err(Fault);
     }
-    let owner = member!(tree, io_tree_inode as u64)?;
-    let mapping = if setting!(io_tree_inode_is_vfs) == 1 {
-        inode::mapping_of(owner)?
-    } else {
-        inode::mapping_of_btrfs(owner)?
-    };
-    if INODES.get_ptr(mapping).is_some() {
-        Ok(mapping)
-    } else {
-        Err(Fault)
+    Ok((mapping, inode))
+}
+
+/// The state of this task; one of nothing when there was none.
+#[inline(always)]
+pub fn task() -> Option<*mut Task> {
+    let tid = actor::tid();
+    if let Some(task) = TASKS.get_ptr_mut(tid) {
+        return Some(task);
     }
+    // SAFETY: nobody writes to it.
+    let nothing = unsafe { &*NO_TASK.get_ptr(0)? };
+    TASKS.insert(&tid, nothing, 0).ok()?;
+    TASKS.get_ptr_mut(tid)
 }
 
 #[inline(always)]
@@ -98,9 +120,15 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let tree: u64 = ctx.arg(0);
     let start: u64 = ctx.arg(1);
     let len: u64 = ctx.arg(2);
-    let mapping = watched(tree)?;
+    let (mapping, inode) = watched(tree)?;
+    let Some(task) = task() else {
+        count(Counter::LockMapFull);
+        return Ok(());
+    };
+    // SAFETY: this entry is only written by this task.
+    let task = unsafe { &mut *task };
     let now = actor::now();
-    if ordered::locks(mapping, start, len, now) {
+    if ordered::locks(&mut task.ordered, mapping, start, len, now) {
         return Ok(());
     }
     let tid = actor::tid();
@@ -109,55 +137,122 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
         start,
         tid: tid as u64,
     };
-    if setting!(foreign_unlocks) == 1 {
+    let writer = write::own().filter(|own| {
+        // SAFETY: this entry is only written by this task.
+        let own = unsafe { &**own };
+        own.mapping == mapping && own.stage == STAGE_SUBMIT
+    });
+    let foreign = setting!(foreign_unlocks) == 1 && writer.is_none();
+    if foreign {
         // The oldest of a place holds it: who comes later waits.
         let _ = LOCKED_AT.insert(LockPlace { tree, start }, key.tid, NOEXIST);
     }
-    if let Some(before) = ATTEMPTS.get_ptr_mut(tid) {
-        // SAFETY: this entry is only written by this task.
-        let before = unsafe { &mut *before };
-        if before.tree == tree {
-            again(before, &key, len);
+    let before = task.attempt;
+    task.attempt = Attempt {
+        tree,
+        start,
+        len,
+        gave: 0,
+    };
+    if before.tree == tree {
+        if before.start == start && before.len == len && before.gave == 0 || foreign {
+            // Perhaps it had to wait, and tries again.
+            if let Some(state) = LOCKS.get_ptr_mut(&key) {
+                // SAFETY: this entry is only written by this task.
+                let state = unsafe { &mut *state };
+                if state.len == len {
+                    state.locked_ns = now;
+                    return Ok(());
+                }
+            }
         }
-        *before = Attempt {
-            tree,
-            start,
-            len,
-            gave: 0,
-        };
-    } else {
-        let attempt = Attempt {
-            tree,
-            start,
-            len,
-            gave: 0,
-        };
-        let _ = ATTEMPTS.insert(tid, attempt, 0);
+        if before.gave != 0 || start > before.start {
+            spill(task, tree, tid);
+            again(&before, &key, len);
+        }
     }
-    if let Some(state) = LOCKS.get_ptr_mut(&key) {
-        // SAFETY: this entry is only written by this task.
-        let state = unsafe { &mut *state };
-        if state.len == len {
-            // It had to wait, and tries again.
-            state.locked_ns = now;
-            return Ok(());
+    if !foreign {
+        // SAFETY: a map value stays allocated.
+        let bare_ns = unsafe { (*inode).bare_ns };
+        for slot in &mut task.slots {
+            if slot.tree == tree
+                && slot.start == start
+                && slot.state.len == len
+                && slot.state.locked_ns > bare_ns
+            {
+                slot.state.locked_ns = now;
+                return Ok(());
+            }
         }
+        for slot in &mut task.slots {
+            if slot.tree == 0 || slot.tree == tree && slot.start == start {
+                slot.tree = tree;
+                slot.start = start;
+                fill(ctx, &mut slot.state, inode, writer, now);
+                slot.state.len = len;
+                return Ok(());
+            }
+        }
+        // Both are taken, perhaps by locks whose end was not followed.
+        spill(task, task.slots[0].tree, tid);
     }
     let mut state = LockState {
-        holder: actor::current(now),
+        holder: NOBODY,
         locked_ns: now,
         len,
         stack_len: 0,
         stack: [0; LOCK_STACK],
     };
-    if failed_lately(mapping, now) {
-        state.stack_len = kernel_stack(ctx, &mut state.stack) as u64;
-    }
+    fill(ctx, &mut state, inode, writer, now);
     if LOCKS.insert(&key, &state, 0).is_err() {
         count(Counter::LockMapFull);
         aya_log_ebpf::warn!(ctx, "extent lock not followed: map full");
     }
     Ok(())
+}
+
+/// Who locks; for a task that writes directly that is known.
+#[inline(always)]
+fn fill(
+    ctx: &RawTracePointContext,
+    state: &mut LockState,
+    inode: *mut InodeState,
+    writer: Option<*mut Dio>,
+    now: u64,
+) {
+    if let Some(own) = writer {
+        // SAFETY: this entry is only written by this task.
+        let own = unsafe { &mut *own };
+        write::name(own);
+        state.holder = own.writer;
+        state.holder.ts_ns = now;
+    } else {
+        state.holder = actor::current(now);
+    }
+    state.locked_ns = now;
+    state.stack_len = 0;
+    if failed_lately(inode, now) {
+        state.stack_len = kernel_stack(ctx, &mut state.stack) as u64;
+    }
+}
+
+/// Puts the locks of this task in `tree` where parts of them can be followed.
+#[inline(always)]
+fn spill(task: &mut Task, tree: u64, tid: u32) {
+    for slot in &mut task.slots {
+        if slot.tree != tree {
+            continue;
+        }
+        slot.tree = 0;
+        let key = LockKey {
+            tree,
+            start: slot.start,
+            tid: tid as u64,
+        };
+        if LOCKS.insert(&key, &slot.state, 0).is_err() {
+            count(Counter::LockMapFull);
+        }
+    }
 }
 
 /// What a blocked attempt left behind is not held as it says there.
@@ -194,13 +289,11 @@ fn again(before: &Attempt, key: &LockKey, len: u64) {
 /// Most of a lock's cost is its stack. Where nothing fails nobody asks for it: the first failure of
 /// an inode has holders without the function that locked.
 #[inline(always)]
-fn failed_lately(mapping: u64, now: u64) -> bool {
+fn failed_lately(inode: *mut InodeState, now: u64) -> bool {
     const LATELY_NS: u64 = 60_000_000_000;
-    INODES.get_ptr(mapping).is_some_and(|state| {
-        // SAFETY: a map value stays allocated.
-        let state = unsafe { &*state };
-        state.failed_ns != 0 && now < state.failed_ns + LATELY_NS
-    })
+    // SAFETY: a map value stays allocated.
+    let state = unsafe { &*inode };
+    state.failed_ns != 0 && now < state.failed_ns + LATELY_NS
 }
 
 #[inline(always)]
@@ -208,14 +301,44 @@ fn unlock(ctx: &RawTracePointContext, scratch: HolderScratch) -> Result<(), Faul
     let tree: u64 = ctx.arg(0);
     let start: u64 = ctx.arg(1);
     let len: u64 = ctx.arg(2);
-    let mapping = watched(tree)?;
-    let now = actor::now();
-    if ordered::unlocks(mapping, start, len, now) {
-        if setting!(foreign_unlocks) == 1 {
-            let _ = LOCKED_AT.remove(LockPlace { tree, start });
+    let (mapping, inode) = watched(tree)?;
+    let tid = actor::tid();
+    if let Some(task) = TASKS.get_ptr_mut(tid) {
+        // SAFETY: this entry is only written by this task.
+        let task = unsafe { &mut *task };
+        if task.ordered.extent != 0 {
+            let now = actor::now();
+            if ordered::unlocks(&mut task.ordered, mapping, start, len, now) {
+                if setting!(foreign_unlocks) == 1 {
+                    let _ = LOCKED_AT.remove(LockPlace { tree, start });
+                }
+                return Ok(());
+            }
         }
-        return Ok(());
+        for slot in &mut task.slots {
+            if slot.tree == tree && slot.start == start && slot.state.len == len {
+                slot.tree = 0;
+                let interval = Interval::of_lock(&slot.state, start, len, actor::now(), tid);
+                holder::tell(&interval, mapping, inode, scratch);
+                return Ok(());
+            }
+        }
+        spill(task, tree, tid);
     }
+    parts(tree, start, len, mapping, scratch)
+}
+
+/// Ends what of `start..start + len` is not one lock of this task, from its begin to its end.
+#[inline(always)]
+fn parts(
+    tree: u64,
+    start: u64,
+    len: u64,
+    mapping: u64,
+    scratch: HolderScratch,
+) -> Result<(), Fault> {
+    let now = actor::now();
+    let inode = INODES.get_ptr_mut(mapping).ok_or(Fault)?;
     let end = start.saturating_add(len);
     let mut at = start;
     if setting!(foreign_unlocks) == 1 {
@@ -223,7 +346,7 @@ fn unlock(ctx: &RawTracePointContext, scratch: HolderScratch) -> Result<(), Faul
     }
     let mut found = false;
     for _ in 0..MAX_PARTS {
-        match unlock_part(tree, mapping, at, end, now, scratch) {
+        match unlock_part(tree, mapping, inode, at, end, now, scratch) {
             Some(next) => {
                 found = true;
                 at = next;
@@ -312,6 +435,7 @@ fn split_at(tree: u64, start: u64, now: u64) -> u64 {
 fn unlock_part(
     tree: u64,
     mapping: u64,
+    inode: *mut InodeState,
     at: u64,
     end: u64,
     now: u64,
@@ -331,24 +455,10 @@ fn unlock_part(
     };
     // SAFETY: a map value stays allocated; its task waits for this unlock, or is this one.
     let state = unsafe { &*LOCKS.get_ptr(&key)? };
-    let record = HOLDER.get_ptr_mut(scratch as u32)?;
-    // SAFETY: per-CPU memory that only this program uses.
-    let record = unsafe { &mut *record };
     let part = state.len.min(end.wrapping_sub(at));
     let rest = state.len - part;
-    record.holder = state.holder;
-    record.locked_ns = state.locked_ns;
-    record.unlocked_ns = now;
-    record.end_ns = now;
-    record.pos = at;
-    record.len = part;
-    record.ordered_flags = 0;
-    record.created_ns = 0;
-    record.creator_tid = 0;
-    record.unlocked_tid = tid;
-    record.kind = HOLDER_EXTENT_LOCK;
-    record.stack_len = state.stack_len as u32;
-    record.stack = state.stack;
+    let interval = Interval::of_lock(state, at, part, now, tid);
+    holder::tell(&interval, mapping, inode, scratch);
     let next = at.wrapping_add(part);
     if rest > 0 {
         keep_rest(&key, state, next, rest);
@@ -357,7 +467,6 @@ fn unlock_part(
     if setting!(foreign_unlocks) == 1 {
         let _ = LOCKED_AT.remove(&place);
     }
-    holder::tell(record, mapping);
     Some(next)
 }
 
@@ -387,9 +496,9 @@ fn keep_rest(key: &LockKey, state: &LockState, start: u64, len: u64) {
         };
         let _ = LOCKED_AT.insert(place, key.tid, flags);
     }
-    if let Some(attempt) = ATTEMPTS.get_ptr_mut(key.tid as u32) {
+    if let Some(task) = TASKS.get_ptr_mut(key.tid as u32) {
         // SAFETY: as above.
-        let attempt = unsafe { &mut *attempt };
+        let attempt = unsafe { &mut (*task).attempt };
         if attempt.tree == key.tree && attempt.start == key.start {
             attempt.gave = start.wrapping_sub(key.start);
         }

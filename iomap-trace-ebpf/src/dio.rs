@@ -47,14 +47,15 @@ pub fn dio_complete(ctx: RawTracePointContext) -> i32 {
     let Some(dio) = write::taken(kiocb) else {
         return 0;
     };
-    if error == 0 && completed(&ctx, kiocb, &dio).is_err() {
+    // SAFETY: an entry of this task, or of a write that completes here.
+    if error == 0 && completed(&ctx, kiocb, unsafe { &mut *dio }).is_err() {
         count(Counter::CompleteLost);
     }
     0
 }
 
 #[inline(always)]
-fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &Dio) -> Result<(), Fault> {
+fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &mut Dio) -> Result<(), Fault> {
     let ret: i64 = ctx.arg::<u64>(2) as i64;
     let written = member!(kiocb, kiocb_ki_pos as u64)?.wrapping_sub(dio.pos);
     let wb_now = member!(dio.mapping, mapping_wb_err as u32)?;
@@ -76,6 +77,7 @@ fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &Dio) -> Result<(), Fa
     if written != 0 && written < dio.count {
         count(Counter::MapPartial);
     }
+    write::name(dio);
     let record = prepared(dio, written, wb_now)?;
     record.ret = ret;
     finish(ctx, record)

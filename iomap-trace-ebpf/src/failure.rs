@@ -118,7 +118,7 @@ pub fn report<C: EbpfContext>(ctx: &C, record: &mut FailureRecord) {
         } else {
             record.writer.ts_ns
         };
-        holder::tell_recent(mapping, since_ns, pos, end);
+        holder::tell_recent(mapping, &record.inode, since_ns, pos, end);
     }
 }
 

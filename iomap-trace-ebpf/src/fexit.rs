@@ -1,57 +1,47 @@
 //! The fexit plan: fentry and fexit programs on functions of vmlinux.
 //!
-//! Arguments that are pointers are read as plain numbers, by a helper: what is done with them is
-//! checked reading anyway.
-
-use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use iomap_trace_ebpf::Counter;
 
 use crate::maps::RefusalScratch;
-use crate::read::{count, read};
+use crate::read::count;
 use crate::{dio, invalidate, release, write};
-
-/// Argument `n` of the probed function, as a number; 0 when it cannot be read.
-#[inline(always)]
-fn arg<C: EbpfContext>(ctx: &C, n: u64) -> u64 {
-    read(ctx.as_ptr() as u64 + 8 * n).unwrap_or(0)
-}
 
 /// `__iomap_dio_rw(kiocb, iter, ...)`, where it has no tracepoint.
 #[fentry]
 pub fn fentry_dio_rw(ctx: FEntryContext) -> i32 {
-    write::begin(&ctx, arg(&ctx, 0), arg(&ctx, 1), false);
+    write::begin(&ctx, ctx.arg(0), ctx.arg(1), false);
     0
 }
 
 /// `generic_file_direct_write(kiocb, iter)`.
 #[fentry]
 pub fn fentry_generic(ctx: FEntryContext) -> i32 {
-    write::begin(&ctx, arg(&ctx, 0), arg(&ctx, 1), true);
+    write::begin(&ctx, ctx.arg(0), ctx.arg(1), true);
+    0
+}
+
+/// Its end.
+#[fexit]
+pub fn fexit_generic(_ctx: FExitContext) -> i32 {
+    write::generic_end();
     0
 }
 
 /// `kiocb_invalidate_post_direct_write(kiocb, count)`, since 6.1.
 #[fentry]
 pub fn fentry_post(ctx: FEntryContext) -> i32 {
-    if write::post_begin(arg(&ctx, 0), arg(&ctx, 1)).is_err() {
+    if write::post_begin(ctx.arg(0), ctx.arg(1)).is_err() {
         count(Counter::CompleteLost);
     }
-    0
-}
-
-/// Its end: it returns nothing.
-#[fexit]
-pub fn fexit_post(_ctx: FExitContext) -> i32 {
-    write::post_end();
     0
 }
 
 /// As [`fentry_post`], which it may safely follow: the invalidation has not begun yet.
 #[fentry]
 pub fn fentry_post_spare(ctx: FEntryContext) -> i32 {
-    if write::post_begin(arg(&ctx, 0), arg(&ctx, 1)).is_err() {
+    if write::post_begin(ctx.arg(0), ctx.arg(1)).is_err() {
         count(Counter::CompleteLost);
     }
     0
@@ -60,7 +50,7 @@ pub fn fentry_post_spare(ctx: FEntryContext) -> i32 {
 /// `iomap_dio_complete(dio)`, where it has no tracepoint.
 #[fentry]
 pub fn fentry_complete(ctx: FEntryContext) -> i32 {
-    if write::complete_begin(arg(&ctx, 0)).is_err() {
+    if write::complete_begin(ctx.arg(0)).is_err() {
         count(Counter::CompleteLost);
     }
     0
@@ -69,8 +59,8 @@ pub fn fentry_complete(ctx: FEntryContext) -> i32 {
 /// Its end.
 #[fexit]
 pub fn fexit_complete(ctx: FExitContext) -> i32 {
-    if let Some(dio) = write::complete_end(arg(&ctx, 0), ctx.arg::<u64>(1) as i64)
-        && dio::reappeared(&ctx, &dio).is_err()
+    if let Some(dio) = write::complete_end(ctx.arg(0), ctx.arg::<u64>(1) as i64)
+        && dio::reappeared(&ctx, dio).is_err()
     {
         count(Counter::CompleteLost);
     }
@@ -82,7 +72,7 @@ pub fn fexit_complete(ctx: FExitContext) -> i32 {
 pub fn fexit_invalidate(ctx: FExitContext) -> i32 {
     let errno = ctx.arg::<u64>(3) as i32;
     if errno != 0 {
-        invalidate::returned(&ctx, arg(&ctx, 0), errno);
+        invalidate::returned(&ctx, ctx.arg(0), errno);
     }
     0
 }
@@ -105,7 +95,7 @@ pub fn fentry_release_spare(_ctx: FEntryContext) -> i32 {
 #[fexit]
 pub fn fexit_unmap(ctx: FExitContext) -> i32 {
     if (ctx.arg::<u64>(3) as i32) < 0 {
-        release::refused(arg(&ctx, 1), RefusalScratch::Any);
+        release::refused(ctx.arg(1), RefusalScratch::Any);
     }
     0
 }
@@ -114,7 +104,7 @@ pub fn fexit_unmap(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn fexit_unmap_spare(ctx: FExitContext) -> i32 {
     if (ctx.arg::<u64>(3) as i32) < 0 {
-        release::refused(arg(&ctx, 1), RefusalScratch::Spare);
+        release::refused(ctx.arg(1), RefusalScratch::Spare);
     }
     0
 }
@@ -124,7 +114,7 @@ pub fn fexit_unmap_spare(ctx: FExitContext) -> i32 {
 #[fexit]
 pub fn fexit_release(ctx: FExitContext) -> i32 {
     if ctx.arg::<u64>(2) as u8 == 0 {
-        release::refused(arg(&ctx, 0), RefusalScratch::Any);
+        release::refused(ctx.arg(0), RefusalScratch::Any);
     }
     0
 }

@@ -1,54 +1,135 @@
 //! Whether a holder is evidence: sent when its inode failed meanwhile, otherwise kept for a while,
 //! and sent when a write that had begun before its end fails.
 
-use iomap_trace_ebpf::{Counter, Header, HolderRecord, RECORD_HOLDER};
+use iomap_trace_ebpf::{Actor, Counter, HOLDER_EXTENT_LOCK, Header, HolderRecord, RECORD_HOLDER};
+use iomap_trace_ebpf::{Identity, LOCK_STACK};
 
-use crate::maps::{INODES, RECENT, RECENT_SLOTS, RecentKey};
-use crate::read::member;
+use crate::maps::{
+    HOLDER, HolderScratch, INODES, InodeState, LockState, RECENT, RECENT_SLOTS, RecentKey,
+};
+use crate::read::{count, member};
 use crate::{emit, inode};
+
+/// What a record tells of an interval.
+pub struct Interval<'a> {
+    pub holder: &'a Actor,
+    pub locked_ns: u64,
+    pub unlocked_ns: u64,
+    pub end_ns: u64,
+    pub pos: u64,
+    pub len: u64,
+    pub ordered_flags: u64,
+    pub created_ns: u64,
+    pub creator_tid: u32,
+    pub unlocked_tid: u32,
+    pub kind: u32,
+    pub stack_len: u32,
+    pub stack: Option<&'a [u64; LOCK_STACK]>,
+}
+
+impl<'a> Interval<'a> {
+    /// A plain lock, of which the part at `pos` is given up by the task `tid`.
+    #[inline(always)]
+    pub fn of_lock(state: &'a LockState, pos: u64, len: u64, now: u64, tid: u32) -> Self {
+        Self {
+            holder: &state.holder,
+            locked_ns: state.locked_ns,
+            unlocked_ns: now,
+            end_ns: now,
+            pos,
+            len,
+            ordered_flags: 0,
+            created_ns: 0,
+            creator_tid: 0,
+            unlocked_tid: tid,
+            kind: HOLDER_EXTENT_LOCK,
+            stack_len: state.stack_len as u32,
+            stack: Some(&state.stack),
+        }
+    }
+}
 
 /// Sends the interval if its inode failed during it, else keeps it. Few hold a lock of one file at
 /// a time, so the range is not looked at.
 #[inline(always)]
-pub fn tell(record: &mut HolderRecord, mapping: u64) {
-    let Some(state) = INODES.get_ptr_mut(mapping) else {
-        return;
-    };
+pub fn tell(interval: &Interval<'_>, mapping: u64, inode: *mut InodeState, scratch: HolderScratch) {
     // SAFETY: a map value stays allocated; a torn update would need another writer.
-    let state = unsafe { &mut *state };
-    if let Ok(host) = member!(mapping, mapping_host as u64) {
-        inode::identify(host, &mut record.inode);
-    }
-    record.head = Header::new(RECORD_HOLDER, size_of::<HolderRecord>() as u32);
-    if state.failed_ns >= record.holder.ts_ns {
+    let state = unsafe { &mut *inode };
+    if state.failed_ns >= interval.holder.ts_ns {
+        let Some(record) = HOLDER.get_ptr_mut(scratch as u32) else {
+            count(Counter::HolderLost);
+            return;
+        };
+        // SAFETY: per-CPU memory that only this program uses.
+        let record = unsafe { &mut *record };
+        fill(record, interval);
+        if let Ok(host) = member!(mapping, mapping_host as u64) {
+            inode::identify(host, &mut record.inode);
+        }
         // SAFETY: the record is complete.
         unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
         return;
     }
     let slot = state.next_recent % RECENT_SLOTS;
     state.next_recent = slot + 1;
-    let _ = RECENT.insert(
-        RecentKey {
-            mapping,
-            slot: slot as u64,
-        },
-        &*record,
-        0,
-    );
+    let key = RecentKey {
+        mapping,
+        slot: slot as u64,
+    };
+    if let Some(record) = RECENT.get_ptr_mut(&key) {
+        // In place: an insertion costs several times as much.
+        // SAFETY: a map value stays allocated; a torn update would need another writer.
+        fill(unsafe { &mut *record }, interval);
+    } else if let Some(record) = HOLDER.get_ptr_mut(scratch as u32) {
+        // SAFETY: per-CPU memory that only this program uses.
+        let record = unsafe { &mut *record };
+        fill(record, interval);
+        let _ = RECENT.insert(&key, &*record, 0);
+    }
+}
+
+/// All but the inode: that is looked up when the record is sent.
+#[inline(always)]
+fn fill(record: &mut HolderRecord, interval: &Interval<'_>) {
+    record.head = Header::new(RECORD_HOLDER, size_of::<HolderRecord>() as u32);
+    record.holder = *interval.holder;
+    record.locked_ns = interval.locked_ns;
+    record.unlocked_ns = interval.unlocked_ns;
+    record.end_ns = interval.end_ns;
+    record.pos = interval.pos;
+    record.len = interval.len;
+    record.ordered_flags = interval.ordered_flags;
+    record.created_ns = interval.created_ns;
+    record.creator_tid = interval.creator_tid;
+    record.unlocked_tid = interval.unlocked_tid;
+    record.kind = interval.kind;
+    record.stack_len = interval.stack_len;
+    if interval.stack_len != 0
+        && let Some(stack) = interval.stack
+    {
+        record.stack = *stack;
+    }
 }
 
 /// Sends the kept intervals of `pos..end` that had not ended at `since_ns`.
 #[inline(always)]
-pub fn tell_recent(mapping: u64, since_ns: u64, pos: u64, end: u64) {
+pub fn tell_recent(mapping: u64, inode: &Identity, since_ns: u64, pos: u64, end: u64) {
+    let Some(state) = INODES.get_ptr(mapping) else {
+        return;
+    };
+    // What is older is about another inode in the same memory, or was sent before.
+    // SAFETY: a map value stays allocated.
+    let since_ns = since_ns.max(unsafe { (*state).since_ns });
     for slot in 0..RECENT_SLOTS as u64 {
         let key = RecentKey { mapping, slot };
-        if let Some(record) = RECENT.get_ptr(&key) {
+        if let Some(record) = RECENT.get_ptr_mut(&key) {
             // SAFETY: a map value stays allocated; a torn read would need another writer.
-            let holder = unsafe { &*record };
+            let holder = unsafe { &mut *record };
             if holder.end_ns >= since_ns && overlaps(holder, pos, end) {
+                holder.inode = *inode;
                 // SAFETY: as above.
                 unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
-                let _ = RECENT.remove(&key);
+                holder.end_ns = 0;
             }
         }
     }

@@ -3,6 +3,7 @@
 use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use iomap_trace_ebpf::{FAULT_IDENTITY, FAULT_ROOT, Identity};
 
+use crate::maps::INODES;
 use crate::read::{Fault, member};
 
 /// `BTRFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
@@ -71,6 +72,30 @@ pub fn mapping_of_btrfs(btrfs_inode: u64) -> Result<u64, Fault> {
         return Err(Fault);
     }
     mapping_of(btrfs_inode + vfs as u64)
+}
+
+/// The `struct inode` around a page cache.
+#[inline(always)]
+pub fn host_of(mapping: u64) -> Result<u64, Fault> {
+    let data = crate::read::offset!(inode_i_data);
+    if data == iomap_trace_ebpf::MISSING {
+        member!(mapping, mapping_host as u64)
+    } else {
+        Ok(mapping.wrapping_sub(data as u64))
+    }
+}
+
+/// Whether what happens to ranges of this page cache matters.
+#[inline(always)]
+pub fn is_followed(mapping: u64) -> bool {
+    // SAFETY: a map value stays allocated.
+    INODES.get_ptr(mapping).is_some_and(|inode| unsafe { (*inode).cached } == 1)
+}
+
+/// Whether a page cache is known to be empty.
+#[inline(always)]
+pub fn is_bare(mapping: u64) -> bool {
+    member!(mapping, mapping_nrpages as u64).is_ok_and(|pages| pages == 0)
 }
 
 /// The page cache inside a `struct inode`.

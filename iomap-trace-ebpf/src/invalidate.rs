@@ -71,8 +71,10 @@ fn wb_err_now(record: &mut FailureRecord, mapping: u64) {
 fn begun(mapping: u64, pos: u64) -> Dio {
     if let Some(own) = write::own() {
         // SAFETY: this entry is only written by this task.
-        let dio = unsafe { *own };
+        let dio = unsafe { &mut *own };
         if dio.mapping == mapping && dio.pos == pos {
+            write::name(dio);
+            let dio = *dio;
             // SAFETY: as above.
             unsafe { (*own).kiocb = 0 };
             if dio.queued == 1 {
@@ -123,6 +125,7 @@ pub fn returned<C: EbpfContext>(ctx: &C, mapping: u64, errno: i32) {
         return;
     }
     own.told = 1;
+    write::name(own);
     let phase = phase(own);
     count(if phase == PHASE_PRE {
         Counter::InvalidateSeen
@@ -186,6 +189,7 @@ pub fn stale_warn<C: EbpfContext>(ctx: &C) {
         return;
     }
     own.told = 1;
+    write::name(own);
     count(Counter::PostSeen);
     if own.invalidating_ns != 0 {
         count(Counter::ReturnLost);

@@ -31,19 +31,19 @@ pub fn kprobe_generic(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Its end.
+#[kretprobe]
+pub fn kretprobe_generic(_ctx: RetProbeContext) -> u32 {
+    write::generic_end();
+    0
+}
+
 /// `kiocb_invalidate_post_direct_write(kiocb, count)`, since 6.1.
 #[kprobe]
 pub fn kprobe_post(ctx: ProbeContext) -> u32 {
     if write::post_begin(arg(&ctx, 0), arg(&ctx, 1)).is_err() {
         count(Counter::CompleteLost);
     }
-    0
-}
-
-/// Its end.
-#[kretprobe]
-pub fn kretprobe_post(_ctx: RetProbeContext) -> u32 {
-    write::post_end();
     0
 }
 
@@ -60,7 +60,7 @@ pub fn kprobe_complete(ctx: ProbeContext) -> u32 {
 #[kretprobe]
 pub fn kretprobe_complete(ctx: RetProbeContext) -> u32 {
     if let Some(dio) = write::complete_end(0, ctx.ret::<u64>() as i64)
-        && dio::reappeared(&ctx, &dio).is_err()
+        && dio::reappeared(&ctx, dio).is_err()
     {
         count(Counter::CompleteLost);
     }

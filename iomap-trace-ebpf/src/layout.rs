@@ -92,6 +92,7 @@ layout! {
     regs_orig_ax: "pt_regs.orig_ax",
     btrfs_inode_root: "btrfs_inode.root",
     btrfs_inode_vfs: "btrfs_inode.vfs_inode",
+    btrfs_inode_io_tree: "btrfs_inode.io_tree",
     btrfs_root_objectid: "btrfs_root.root_key.objectid",
     btrfs_root_anon_dev: "btrfs_root.anon_dev",
     io_tree_owner: "extent_io_tree.owner",

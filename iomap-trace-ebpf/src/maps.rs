@@ -1,7 +1,7 @@
 //! The maps: what is in flight, who touched which page, who holds which range. All are bounded.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
 use iomap_trace_ebpf::{
     Actor, COUNTER_NAMES, FailureRecord, HolderRecord, LOCK_STACK, MAX_STACK, RefusalRecord,
 };
@@ -14,8 +14,6 @@ pub const STAGE_GENERIC: u32 = 1;
 pub const STAGE_POST: u32 = 2;
 /// [`Dio::stage`]: completed without a byte written.
 pub const STAGE_EMPTY: u32 = 3;
-/// [`Dio::stage`]: the invalidation after completion is over.
-pub const STAGE_DONE: u32 = 4;
 
 /// A direct write between its begin and its completion.
 #[repr(C)]
@@ -49,7 +47,8 @@ pub struct Dio {
     /// 1 when the completion may run elsewhere.
     pub queued: u32,
     pub faults: u32,
-    pub pad: u32,
+    /// 1 when `writer` and `cgroup` are filled in.
+    pub named: u32,
 }
 
 /// What is remembered of an inode that sees direct writes.
@@ -68,9 +67,14 @@ pub struct InodeState {
     pub ours: u32,
     /// Next slot in [`RECENT`].
     pub next_recent: u32,
-    pub pad: u32,
+    /// 0 when nothing was cached at the begin of the last direct write, and nothing came since.
+    /// Then nothing can be refused, and nobody who locks a range has to be followed: a folio that
+    /// comes into that range is locked, or not up to date, until the lock is given up.
+    pub cached: u32,
     /// The last failure or refusal: a holder is evidence if it lies in its interval.
     pub failed_ns: u64,
+    /// When that was found last.
+    pub bare_ns: u64,
 }
 
 #[repr(C)]
@@ -125,10 +129,30 @@ pub struct LockState {
     pub stack: [u64; LOCK_STACK],
 }
 
+/// A lock of a task that only itself gives up.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Slot {
+    /// 0 when the slot is free.
+    pub tree: u64,
+    pub start: u64,
+    pub state: LockState,
+}
+
+/// What btrfs does in a task. Entries stay: an insertion costs several times what a look-up does.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Task {
+    pub attempt: Attempt,
+    pub ordered: OrderedState,
+    pub slots: [Slot; 2],
+}
+
 /// An ordered extent whose completion runs on this task.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct OrderedState {
+    /// 0 when there is none.
     pub extent: u64,
     pub work: u64,
     pub mapping: u64,
@@ -148,6 +172,7 @@ pub struct OrderedState {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Creator {
+    /// 0 when that was not seen.
     pub ts_ns: u64,
     pub tid: u32,
     pub pad: u32,
@@ -192,6 +217,13 @@ pub enum HolderScratch {
     UnlockSpare = 2,
 }
 
+impl HolderScratch {
+    /// Of the programs that tell refusals: they come after the others.
+    pub const fn of(scratch: RefusalScratch) -> u32 {
+        3 + scratch as u32
+    }
+}
+
 /// As [`Scratch`], for refusals.
 #[derive(Clone, Copy)]
 pub enum RefusalScratch {
@@ -212,7 +244,7 @@ pub static WALK: PerCpuArray<WalkBuffer> = PerCpuArray::with_max_entries(4, 0);
 #[map]
 pub static REFUSAL: PerCpuArray<RefusalRecord> = PerCpuArray::with_max_entries(3, 0);
 #[map]
-pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(3, 0);
+pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(6, 0);
 #[map]
 pub static DIO_BY_TASK: LruHashMap<u32, Dio> = LruHashMap::with_max_entries(8192, 0);
 #[map]
@@ -226,12 +258,13 @@ pub static LOCKS: LruHashMap<LockKey, LockState> = LruHashMap::with_max_entries(
 #[map]
 pub static LOCKED_AT: LruHashMap<LockPlace, u64> = LruHashMap::with_max_entries(4096, 0);
 #[map]
-pub static ATTEMPTS: LruHashMap<u32, Attempt> = LruHashMap::with_max_entries(4096, 0);
+pub static TASKS: LruHashMap<u32, Task> = LruHashMap::with_max_entries(4096, 0);
+/// A [`Task`] of zeros, which is too large for the stack.
+#[map]
+pub static NO_TASK: Array<Task> = Array::with_max_entries(1, 0);
 #[map]
 pub static CREATORS: LruHashMap<u64, Creator> = LruHashMap::with_max_entries(4096, 0);
 #[map]
 pub static ENTRY_STACKS: LruHashMap<u32, [u64; MAX_STACK]> = LruHashMap::with_max_entries(1024, 0);
-#[map]
-pub static ORDERED: LruHashMap<u32, OrderedState> = LruHashMap::with_max_entries(1024, 0);
 #[map]
 pub static RECENT: LruHashMap<RecentKey, HolderRecord> = LruHashMap::with_max_entries(4096, 0);

@@ -3,11 +3,12 @@
 use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use iomap_trace_ebpf::{Counter, HOLDER_ORDERED_IO, LOCK_STACK};
+use iomap_trace_ebpf::{Counter, HOLDER_ORDERED_IO};
 
-use crate::maps::{CREATORS, Creator, HOLDER, HolderScratch, INODES, ORDERED, OrderedState};
+use crate::holder::{self, Interval};
+use crate::maps::{CREATORS, Creator, HolderScratch, INODES, OrderedState, TASKS};
 use crate::read::{Fault, count, member, offset, setting};
-use crate::{actor, holder, inode};
+use crate::{actor, btrfs, inode};
 
 /// `btrfs_ordered_extent_add(inode, ordered)`, in the task that writes back, or writes directly.
 #[raw_tracepoint]
@@ -16,9 +17,7 @@ pub fn ordered_add(ctx: RawTracePointContext) -> i32 {
     let Ok(mapping) = inode::mapping_of_btrfs(ctx.arg(0)) else {
         return 0;
     };
-    if INODES.get_ptr(mapping).is_none() {
-        // The memory of an extent is used again.
-        let _ = CREATORS.remove(extent);
+    if !inode::is_followed(mapping) {
         return 0;
     }
     let creator = Creator {
@@ -26,7 +25,11 @@ pub fn ordered_add(ctx: RawTracePointContext) -> i32 {
         tid: actor::tid(),
         pad: 0,
     };
-    if CREATORS.insert(extent, creator, 0).is_err() {
+    if let Some(known) = CREATORS.get_ptr_mut(extent) {
+        // In place: the memory of an extent is used again.
+        // SAFETY: a map value stays allocated; an extent is made once at a time.
+        unsafe { *known = creator };
+    } else if CREATORS.insert(extent, creator, 0).is_err() {
         count(Counter::CreatorMapFull);
     }
     0
@@ -57,67 +60,71 @@ pub fn work_end(ctx: RawTracePointContext) -> i32 {
 /// This task begins to complete an ordered extent. `work` is what [`end`] will name.
 #[inline(always)]
 pub fn begin<C: EbpfContext>(ctx: &C, extent: u64, work: u64) {
-    let Ok(state) = described(extent, work) else {
+    let Ok(mapping) = page_cache(extent) else {
         return;
     };
-    if INODES.get_ptr(state.mapping).is_none() {
+    if !inode::is_followed(mapping) {
         return;
     }
-    if ORDERED.insert(actor::tid(), &state, 0).is_err() {
+    let Some(task) = btrfs::task() else {
         count(Counter::OrderedMapFull);
         aya_log_ebpf::warn!(ctx, "ordered extent not followed: map full");
+        return;
+    };
+    // SAFETY: this entry is only written by this task.
+    let state = unsafe { &mut (*task).ordered };
+    if describe(state, extent, mapping).is_ok() {
+        state.work = work;
+        state.extent = extent;
+    }
+}
+
+/// The page cache of the inode of an ordered extent.
+#[inline(always)]
+fn page_cache(extent: u64) -> Result<u64, Fault> {
+    let owner = member!(extent, ordered_inode as u64)?;
+    if setting!(ordered_inode_is_vfs) == 1 {
+        inode::mapping_of(owner)
+    } else {
+        inode::mapping_of_btrfs(owner)
     }
 }
 
 #[inline(always)]
-fn described(extent: u64, work: u64) -> Result<OrderedState, Fault> {
-    let owner = member!(extent, ordered_inode as u64)?;
-    let mapping = if setting!(ordered_inode_is_vfs) == 1 {
-        inode::mapping_of(owner)?
-    } else {
-        inode::mapping_of_btrfs(owner)?
+fn describe(state: &mut OrderedState, extent: u64, mapping: u64) -> Result<(), Fault> {
+    state.extent = 0;
+    state.mapping = mapping;
+    state.pos = member!(extent, ordered_file_offset as u64)?;
+    state.len = member!(extent, ordered_num_bytes as u64)?;
+    state.flags = member!(extent, ordered_flags as u64)?;
+    state.locked_ns = 0;
+    state.unlocked_ns = 0;
+    state.front = 0;
+    state.front_locked_ns = 0;
+    state.creator = Creator {
+        ts_ns: 0,
+        tid: 0,
+        pad: 0,
     };
-    let creator = CREATORS.get_ptr(extent);
-    Ok(OrderedState {
-        extent,
-        work,
-        mapping,
-        pos: member!(extent, ordered_file_offset as u64)?,
-        len: member!(extent, ordered_num_bytes as u64)?,
-        flags: member!(extent, ordered_flags as u64)?,
-        locked_ns: 0,
-        unlocked_ns: 0,
-        front: 0,
-        front_locked_ns: 0,
-        creator: creator.map_or(
-            Creator {
-                ts_ns: 0,
-                tid: 0,
-                pad: 0,
-            },
-            // SAFETY: a map value stays allocated.
-            |creator| unsafe { *creator },
-        ),
-        worker: actor::current(actor::now()),
-    })
-}
-
-/// The state of this task, if it completes an ordered extent of this page cache.
-#[inline(always)]
-fn own(mapping: u64) -> Option<&'static mut OrderedState> {
-    let state = ORDERED.get_ptr_mut(actor::tid())?;
-    // SAFETY: this entry is only written by this task.
-    let state = unsafe { &mut *state };
-    (state.mapping == mapping).then_some(state)
+    if let Some(creator) = CREATORS.get_ptr_mut(extent) {
+        // SAFETY: a map value stays allocated. It is taken once: the memory is used again.
+        unsafe {
+            state.creator = *creator;
+            (*creator).ts_ns = 0;
+            (*creator).tid = 0;
+        }
+    }
+    state.worker = actor::current(actor::now());
+    Ok(())
 }
 
 /// A lock is tried for: true when it is the completion's. It is tried for again after a wait, from
 /// its begin or from where it was blocked, and always to its end.
 #[inline(always)]
-pub fn locks(mapping: u64, start: u64, len: u64, now: u64) -> bool {
-    let Some(state) = own(mapping) else {
+pub fn locks(state: &mut OrderedState, mapping: u64, start: u64, len: u64, now: u64) -> bool {
+    if state.extent == 0 || state.mapping != mapping {
         return false;
-    };
+    }
     let to_its_end = start.wrapping_add(len) == state.pos.wrapping_add(state.len);
     if state.locked_ns != 0 && !to_its_end {
         return false;
@@ -137,10 +144,10 @@ pub fn locks(mapping: u64, start: u64, len: u64, now: u64) -> bool {
 /// A lock is given up: true when it is the completion's. A front that is given back before a wait
 /// is unlocked as well: the last unlock counts.
 #[inline(always)]
-pub fn unlocks(mapping: u64, start: u64, len: u64, now: u64) -> bool {
-    let Some(state) = own(mapping) else {
+pub fn unlocks(state: &mut OrderedState, mapping: u64, start: u64, len: u64, now: u64) -> bool {
+    if state.extent == 0 || state.mapping != mapping {
         return false;
-    };
+    }
     let inside =
         start < state.pos.saturating_add(state.len) && state.pos < start.saturating_add(len);
     if inside {
@@ -152,46 +159,47 @@ pub fn unlocks(mapping: u64, start: u64, len: u64, now: u64) -> bool {
 /// The completion ended.
 #[inline(always)]
 pub fn end(work: u64) {
-    let tid = actor::tid();
-    let Some(state) = ORDERED.get_ptr(tid) else {
+    let Some(task) = TASKS.get_ptr_mut(actor::tid()) else {
         return;
     };
     // SAFETY: this entry is only written by this task.
-    let state = unsafe { *state };
-    let _ = ORDERED.remove(tid);
-    let _ = CREATORS.remove(state.extent);
+    let state = unsafe { &mut (*task).ordered };
+    if state.extent == 0 {
+        return;
+    }
+    state.extent = 0;
     if state.work == 0 && work != 0 {
         // The end of the work tells what the function's return did not.
         count(Counter::ReturnLost);
     } else if state.work != work {
         return;
     }
-    let Some(record) = HOLDER.get_ptr_mut(HolderScratch::WorkDone as u32) else {
-        count(Counter::HolderLost);
+    let mapping = state.mapping;
+    let Some(inode) = INODES.get_ptr_mut(mapping) else {
         return;
     };
-    // SAFETY: per-CPU memory that only this program uses.
-    let record = unsafe { &mut *record };
-    record.holder = state.worker;
-    record.locked_ns = state.locked_ns;
-    record.unlocked_ns = state.unlocked_ns;
-    record.end_ns = actor::now();
-    record.pos = state.pos;
-    record.len = state.len;
-    record.ordered_flags = state.flags;
-    record.created_ns = state.creator.ts_ns;
-    record.creator_tid = state.creator.tid;
-    record.unlocked_tid = state.worker.tid;
-    record.kind = HOLDER_ORDERED_IO;
-    record.stack_len = 0;
-    record.stack = [0; LOCK_STACK];
+    let mut interval = Interval {
+        holder: &state.worker,
+        locked_ns: state.locked_ns,
+        unlocked_ns: state.unlocked_ns,
+        end_ns: actor::now(),
+        pos: state.pos,
+        len: state.len,
+        ordered_flags: state.flags,
+        created_ns: state.creator.ts_ns,
+        creator_tid: state.creator.tid,
+        unlocked_tid: state.worker.tid,
+        kind: HOLDER_ORDERED_IO,
+        stack_len: 0,
+        stack: None,
+    };
     if state.front != 0 && state.front < state.len {
-        record.len = state.front;
-        record.locked_ns = state.front_locked_ns;
-        holder::tell(record, state.mapping);
-        record.pos = state.pos.wrapping_add(state.front);
-        record.len = state.len - state.front;
-        record.locked_ns = state.locked_ns;
+        interval.len = state.front;
+        interval.locked_ns = state.front_locked_ns;
+        holder::tell(&interval, mapping, inode, HolderScratch::WorkDone);
+        interval.pos = state.pos.wrapping_add(state.front);
+        interval.len = state.len - state.front;
+        interval.locked_ns = state.locked_ns;
     }
-    holder::tell(record, state.mapping);
+    holder::tell(&interval, mapping, inode, HolderScratch::WorkDone);
 }

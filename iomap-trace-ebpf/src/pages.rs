@@ -2,20 +2,11 @@
 
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use iomap_trace_ebpf::{Actor, Counter};
+use iomap_trace_ebpf::Counter;
 
-use crate::actor;
+use crate::actor::{self, NOBODY};
 use crate::maps::{INODES, InodeState, PAGES, PageKey, PageState};
 use crate::read::{count, member, setting};
-
-const NOBODY: Actor = Actor {
-    ts_ns: 0,
-    tgid: 0,
-    tid: 0,
-    comm: [0; 16],
-    task_flags: 0,
-    syscall: 0,
-};
 
 /// `writeback_dirty_folio(folio, mapping)`: clean to dirty, in the context of the dirtier.
 #[raw_tracepoint]
@@ -25,6 +16,8 @@ pub fn page_dirtied(ctx: RawTracePointContext) -> i32 {
         return 0;
     };
     claim(inode);
+    // SAFETY: as in `wb_error`.
+    unsafe { (*inode).cached = 1 };
     remember(&ctx, ctx.arg(0), mapping, true);
     0
 }
@@ -36,7 +29,9 @@ pub fn page_cached(ctx: RawTracePointContext) -> i32 {
     let Ok(mapping) = member!(folio, folio_mapping as u64) else {
         return 0;
     };
-    if INODES.get_ptr(mapping).is_some() {
+    if let Some(inode) = INODES.get_ptr_mut(mapping) {
+        // SAFETY: as in `wb_error`.
+        unsafe { (*inode).cached = 1 };
         remember(&ctx, folio, mapping, false);
     }
     0

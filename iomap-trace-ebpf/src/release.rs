@@ -4,8 +4,10 @@ use iomap_trace_ebpf::{
     Counter, FAULT_REFUSALS_CUT, Header, MAX_REFUSALS, RECORD_REFUSAL, RefusalRecord,
 };
 
-use crate::inode::{BTRFS, EXT4};
-use crate::maps::{Dio, INODES, REFUSAL, RefusalScratch, STAGE_EMPTY};
+use crate::inode::{self, BTRFS, EXT4};
+use crate::maps::{
+    Dio, HOLDER, HolderScratch, INODES, REFUSAL, RefusalScratch, STAGE_EMPTY,
+};
 use crate::read::{Fault, count, member};
 use crate::{actor, emit, filter, holder, walk, write};
 
@@ -49,6 +51,7 @@ pub fn refused(folio: u64, scratch: RefusalScratch) {
         return;
     }
     own.refused = folio;
+    write::name(own);
     if filter::leaves_out_writer(&own.writer, own.cgroup) {
         return;
     }
@@ -101,7 +104,11 @@ fn tell(own: &Dio, folio: u64, left_ns: u64, scratch: RefusalScratch) -> Result<
     if magic == BTRFS {
         // An unlock takes a while after its event on a large range.
         let since_ns = record.entered_ns.saturating_sub(LINGERS_NS);
-        holder::tell_recent(own.mapping, since_ns, pos, end);
+        let identity = HOLDER.get_ptr_mut(HolderScratch::of(scratch)).ok_or(Fault)?;
+        // SAFETY: per-CPU memory that only the programs of this scratch use.
+        let identity = unsafe { &mut (*identity).inode };
+        inode::identify(host, identity);
+        holder::tell_recent(own.mapping, identity, since_ns, pos, end);
     }
     Ok(())
 }

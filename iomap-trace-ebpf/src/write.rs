@@ -2,14 +2,15 @@
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
-use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
+use iomap_trace_ebpf::{Actor, Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
+use crate::actor::NOBODY;
 use crate::maps::{
-    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, STAGE_DONE, STAGE_EMPTY, STAGE_GENERIC,
+    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, STAGE_EMPTY, STAGE_GENERIC,
     STAGE_POST, STAGE_SUBMIT,
 };
-use crate::read::{Fault, count, member, setting};
-use crate::{actor, pages};
+use crate::read::{Fault, Words, count, member, offset, setting};
+use crate::{actor, inode, pages};
 
 /// `ITER_SOURCE` (include/linux/uio.h), bit 0 of the iterator's type before 5.14: the iterator's
 /// data is the source, so this is a write.
@@ -18,12 +19,17 @@ const ITER_SOURCE: u8 = 1;
 /// A direct read or write begins; `generic` in `generic_file_direct_write`.
 #[inline(always)]
 pub fn begin<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) {
-    if !generic && member!(iter, iov_iter_data_source as u8).unwrap_or(0) & 1 != ITER_SOURCE {
+    // The members that matter come first, and a `struct iov_iter` is at least so long.
+    let Ok(words) = Words::<5>::read(iter) else {
+        count(Counter::BeginLost);
+        return;
+    };
+    if !generic && words.byte(offset!(iov_iter_data_source)) & 1 != ITER_SOURCE {
         forget(kiocb);
         return;
     }
     count(Counter::DioWrites);
-    if begin_write(ctx, kiocb, iter, generic).is_err() {
+    if begin_write(ctx, kiocb, iter, &words, generic).is_err() {
         count(Counter::BeginLost);
     }
 }
@@ -41,9 +47,15 @@ fn forget(kiocb: u64) {
 }
 
 #[inline(always)]
-fn begin_write<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) -> Result<(), Fault> {
+fn begin_write<C: EbpfContext>(
+    ctx: &C,
+    kiocb: u64,
+    iter: u64,
+    words: &Words<5>,
+    generic: bool,
+) -> Result<(), Fault> {
     let mut dio = described(kiocb)?;
-    dio.count = member!(iter, iov_iter_count as u64)?;
+    dio.count = words.at(offset!(iov_iter_count))?;
     if generic {
         dio.stage = STAGE_GENERIC;
         dio.iter = iter;
@@ -60,36 +72,63 @@ fn begin_write<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) ->
 /// What the kiocb tells of a write of this task; whether it begins now the caller knows.
 #[inline(always)]
 fn described(kiocb: u64) -> Result<Dio, Fault> {
-    let file = member!(kiocb, kiocb_ki_filp as u64)?;
+    // As above, of a `struct kiocb`.
+    let words = Words::<5>::read(kiocb)?;
+    let file = words.at(offset!(kiocb_ki_filp))?;
     let mapping = member!(file, file_f_mapping as u64)?;
-    let ki_complete = member!(kiocb, kiocb_ki_complete as u64)?;
-    let mut dio = nothing(mapping);
+    let ki_complete = words.at(offset!(kiocb_ki_complete))?;
+    let mut dio = unnamed(mapping);
     dio.kiocb = kiocb;
-    dio.pos = member!(kiocb, kiocb_ki_pos as u64)?;
+    dio.pos = words.at(offset!(kiocb_ki_pos))?;
     dio.mapping_flags = member!(mapping, mapping_flags as u64).unwrap_or(0);
-    dio.ki_flags = member!(kiocb, kiocb_ki_flags as u32).unwrap_or(0);
+    dio.ki_flags = words.at(offset!(kiocb_ki_flags)).unwrap_or(0) as u32;
     dio.wb_err = member!(mapping, mapping_wb_err as u32).unwrap_or(0);
     dio.queued = (ki_complete != 0) as u32;
+    if dio.queued == 1 {
+        // Another task may ask.
+        name(&mut dio);
+    }
     Ok(dio)
 }
 
 /// A write of this task of which nothing else was seen.
 #[inline(always)]
 pub fn nothing(mapping: u64) -> Dio {
+    let mut dio = unnamed(mapping);
+    name(&mut dio);
+    dio
+}
+
+/// Says who writes, of a write of this task: not before somebody wants to know.
+#[inline(always)]
+pub fn name(dio: &mut Dio) {
+    if dio.named == 1 {
+        return;
+    }
+    dio.named = 1;
+    // SAFETY: takes no arguments.
+    dio.cgroup = unsafe { bpf_get_current_cgroup_id() };
+    dio.writer = actor::current(dio.writer.ts_ns);
+}
+
+#[inline(always)]
+fn unnamed(mapping: u64) -> Dio {
     Dio {
         kiocb: 0,
         mapping,
         pos: 0,
         count: 0,
-        // SAFETY: takes no arguments.
-        cgroup: unsafe { bpf_get_current_cgroup_id() },
+        cgroup: 0,
         mapping_flags: 0,
         iter: 0,
         invalidating_ns: 0,
         asked: 0,
         asked_ns: 0,
         refused: 0,
-        writer: actor::current(actor::now()),
+        writer: Actor {
+            ts_ns: actor::now(),
+            ..NOBODY
+        },
         ki_flags: 0,
         wb_err: 0,
         stage: STAGE_SUBMIT,
@@ -97,7 +136,7 @@ pub fn nothing(mapping: u64) -> Dio {
         refusals: 0,
         queued: 0,
         faults: FAULT_NO_BEGIN,
-        pad: 0,
+        named: 0,
     }
 }
 
@@ -135,45 +174,59 @@ pub fn own() -> Option<*mut Dio> {
 
 /// Takes the direct write of this kiocb out of the maps.
 #[inline(always)]
-pub fn taken(kiocb: u64) -> Option<Dio> {
+pub fn taken(kiocb: u64) -> Option<*mut Dio> {
     if let Some(own) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
         // SAFETY: this entry is only written by this task.
-        let dio = unsafe { *own };
-        if dio.kiocb == kiocb {
-            // SAFETY: as above.
-            unsafe { (*own).kiocb = 0 };
+        let own = unsafe { &mut *own };
+        if own.kiocb == kiocb {
+            own.kiocb = 0;
             // A write that may complete elsewhere may have been begun again elsewhere as well.
-            if dio.queued == 0 {
-                return Some(dio);
+            if own.queued == 0 {
+                return Some(own);
             }
         }
     }
-    // SAFETY: the entry is copied before it is removed.
-    let dio = unsafe { *DIO_BY_KIOCB.get_ptr(kiocb)? };
-    let _ = DIO_BY_KIOCB.remove(kiocb);
+    let dio = DIO_BY_KIOCB.get_ptr_mut(kiocb)?;
+    // SAFETY: a map value stays allocated; only this completion writes it now.
+    if unsafe { (*dio).kiocb } != kiocb {
+        return None;
+    }
+    // The entry stays, and is overwritten by the next write of this kiocb.
+    // SAFETY: as above.
+    unsafe { (*dio).kiocb = 0 };
     Some(dio)
 }
 
 /// The write of this kiocb is about to invalidate what it wrote, `len` bytes.
 #[inline(always)]
 pub fn post_begin(kiocb: u64, len: u64) -> Result<(), Fault> {
+    if let Some(own) = own() {
+        // SAFETY: this entry is only written by this task.
+        let own = unsafe { &mut *own };
+        if own.kiocb == kiocb && own.queued == 0 {
+            // The kernel's own early-out: with nothing cached nothing is invalidated.
+            if !inode::is_bare(own.mapping) {
+                at_stage(own, len, STAGE_POST);
+            }
+            return Ok(());
+        }
+    }
     let file = member!(kiocb, kiocb_ki_filp as u64)?;
     let mapping = member!(file, file_f_mapping as u64)?;
-    // The kernel's own early-out: with nothing cached nothing is invalidated.
     if member!(mapping, mapping_nrpages as u64)? == 0 {
         return Ok(());
     }
     completing(kiocb, mapping, len, STAGE_POST, 0)
 }
 
-/// The invalidation after completion is over.
+/// `generic_file_direct_write` is over: what this task invalidates now is not for that write.
 #[inline(always)]
-pub fn post_end() {
+pub fn generic_end() {
     if let Some(own) = own() {
         // SAFETY: this entry is only written by this task.
         let own = unsafe { &mut *own };
-        if own.stage == STAGE_POST {
-            own.stage = STAGE_DONE;
+        if own.stage == STAGE_GENERIC || own.stage == STAGE_POST {
+            own.kiocb = 0;
         }
     }
 }
@@ -194,7 +247,7 @@ fn completing(kiocb: u64, mapping: u64, len: u64, stage: u32, iomap_dio: u64) ->
     }
     let mut dio = match DIO_BY_KIOCB.get_ptr(kiocb) {
         // SAFETY: a map value stays allocated; only this completion reads it now.
-        Some(dio) if unsafe { (*dio).mapping } == mapping => unsafe { *dio },
+        Some(dio) if unsafe { (*dio).mapping == mapping && (*dio).kiocb == kiocb } => unsafe { *dio },
         _ => described(kiocb)?,
     };
     at_stage(&mut dio, len, stage);
@@ -221,19 +274,33 @@ fn at_stage(dio: &mut Dio, len: u64, stage: u32) {
 /// `iomap_dio_complete(dio)` begins, on kernels without a tracepoint for it (before 6.5).
 #[inline(always)]
 pub fn complete_begin(iomap_dio: u64) -> Result<(), Fault> {
-    let kiocb = member!(iomap_dio, dio_iocb as u64)?;
+    let words = Words::<8>::read(iomap_dio)?;
+    let kiocb = words.at(offset!(dio_iocb))?;
+    if let Some(own) = own() {
+        // SAFETY: this entry is only written by this task.
+        let own = unsafe { &mut *own };
+        if own.kiocb == kiocb && own.queued == 0 {
+            // The usual case, with few reads.
+            if words.half(offset!(dio_error))? == 0 {
+                let len = words.at(offset!(dio_size))?;
+                at_stage(own, len, if len == 0 { STAGE_EMPTY } else { STAGE_POST });
+                own.iter = iomap_dio;
+            }
+            return Ok(());
+        }
+    }
     let known = DIO_BY_KIOCB.get_ptr(kiocb).is_some()
         || own().is_some_and(|own| {
             // SAFETY: this entry is only written by this task.
             unsafe { (*own).kiocb == kiocb }
         });
     // Reads are not followed.
-    if !known || member!(iomap_dio, dio_error as u32)? != 0 {
+    if !known || words.half(offset!(dio_error))? != 0 {
         return Ok(());
     }
     let file = member!(kiocb, kiocb_ki_filp as u64)?;
     let mapping = member!(file, file_f_mapping as u64)?;
-    let len = member!(iomap_dio, dio_size as u64)?;
+    let len = words.at(offset!(dio_size))?;
     let stage = if len == 0 { STAGE_EMPTY } else { STAGE_POST };
     completing(kiocb, mapping, len, stage, iomap_dio)
 }
@@ -241,30 +308,51 @@ pub fn complete_begin(iomap_dio: u64) -> Result<(), Fault> {
 /// It ended with `ret`: the write, if it was done without a byte and without an error. A read can
 /// complete in an interrupt meanwhile: `iomap_dio` tells, where it is known (not 0).
 #[inline(always)]
-pub fn complete_end(iomap_dio: u64, ret: i64) -> Option<Dio> {
-    let own = own()?;
+pub fn complete_end(iomap_dio: u64, ret: i64) -> Option<&'static Dio> {
     // SAFETY: this entry is only written by this task.
-    let dio = unsafe { *own };
-    let completes = dio.stage == STAGE_EMPTY || dio.stage == STAGE_POST || dio.stage == STAGE_DONE;
+    let dio = unsafe { &mut *own()? };
+    let completes = dio.stage == STAGE_EMPTY || dio.stage == STAGE_POST;
     if !completes || iomap_dio != 0 && dio.iter != 0 && dio.iter != iomap_dio {
         return None;
     }
-    // SAFETY: as above.
-    unsafe { (*own).kiocb = 0 };
+    let kiocb = dio.kiocb;
+    dio.kiocb = 0;
     if dio.queued == 1 {
-        let _ = DIO_BY_KIOCB.remove(dio.kiocb);
+        let _ = DIO_BY_KIOCB.remove(kiocb);
     }
-    (dio.stage == STAGE_EMPTY && ret == 0 && dio.count != 0).then_some(dio)
+    if dio.stage != STAGE_EMPTY || ret != 0 || dio.count == 0 {
+        return None;
+    }
+    // What the entry says of the write stays, beside the kiocb.
+    name(dio);
+    Some(dio)
 }
 
 /// Follows an inode from its first direct write on.
 #[inline(always)]
 pub fn watch<C: EbpfContext>(ctx: &C, mapping: u64) -> Result<(), Fault> {
-    let host = member!(mapping, mapping_host as u64)?;
+    let known = INODES.get_ptr_mut(mapping);
+    if let Some(inode) = known {
+        // SAFETY: a map value stays allocated.
+        let state = unsafe { &mut *inode };
+        let mut bare = inode::is_bare(mapping);
+        if bare && state.cached == 1 {
+            state.cached = 0;
+            state.bare_ns = actor::now();
+            // Once more: a page that comes after this sets it again.
+            bare = inode::is_bare(mapping);
+        }
+        if bare && setting!(descendants_of) == 0 {
+            // Whose memory it was does not matter before something is cached.
+            return Ok(());
+        }
+        state.cached = u32::from(!bare);
+    }
+    let host = inode::host_of(mapping)?;
     let ino = member!(host, inode_i_ino as u64)?;
     let generation = member!(host, inode_i_generation as u32).unwrap_or(0) as u64;
-    if let Some(inode) = INODES.get_ptr_mut(mapping) {
-        // SAFETY: a map value stays allocated.
+    if let Some(inode) = known {
+        // SAFETY: as above.
         let state = unsafe { &*inode };
         if state.ino == ino && state.generation == generation {
             pages::claim(inode);
@@ -281,8 +369,9 @@ pub fn watch<C: EbpfContext>(ctx: &C, mapping: u64) -> Result<(), Fault> {
         wb_reported: 0,
         ours: ours as u32,
         next_recent: 0,
-        pad: 0,
+        cached: 1,
         failed_ns: 0,
+        bare_ns: 0,
     };
     if INODES.insert(mapping, &state, 0).is_err() {
         count(Counter::InodeMapFull);

@@ -13,6 +13,7 @@ pub const ESSENTIAL: &str = "invalidate";
 const ALL: &[Plan] = &[Plan::Fexit, Plan::Kprobe, Plan::Tracepoint];
 
 const INVALIDATE: &str = "invalidate_inode_pages2_range";
+const GENERIC: &str = "generic_file_direct_write";
 /// Since 6.5, and in the stable series 6.1.
 const POST: &str = "kiocb_invalidate_post_direct_write";
 
@@ -287,14 +288,12 @@ pub const HOOKS: &[Hook] = &[
                 parts: &[
                     part(&[
                         &[
-                            fexit("fexit_post", POST),
                             fentry("fentry_post", POST),
                             raw("dio_complete", "iomap_dio_complete"),
                             raw("dio_begin", "iomap_dio_rw_begin"),
                         ],
                         // From 5.11 it has seven arguments, of which trampolines take six up to 6.5.
                         &[
-                            fexit("fexit_post", POST),
                             fentry("fentry_post", POST),
                             kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
                             fentry("fentry_complete", "iomap_dio_complete"),
@@ -306,7 +305,10 @@ pub const HOOKS: &[Hook] = &[
                             fexit("fexit_complete", "iomap_dio_complete"),
                         ],
                     ]),
-                    optional(&[&[fentry("fentry_generic", "generic_file_direct_write")]]),
+                    optional(&[&[
+                        fexit("fexit_generic", GENERIC),
+                        fentry("fentry_generic", GENERIC),
+                    ]]),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
@@ -317,13 +319,11 @@ pub const HOOKS: &[Hook] = &[
                 parts: &[
                     part(&[
                         &[
-                            kretprobe("kretprobe_post", POST),
                             kprobe("kprobe_post", POST),
                             raw("dio_complete", "iomap_dio_complete"),
                             raw("dio_begin", "iomap_dio_rw_begin"),
                         ],
                         &[
-                            kretprobe("kretprobe_post", POST),
                             kprobe("kprobe_post", POST),
                             kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
                             kprobe("kprobe_complete", "iomap_dio_complete"),
@@ -335,7 +335,10 @@ pub const HOOKS: &[Hook] = &[
                             kretprobe("kretprobe_complete", "iomap_dio_complete"),
                         ],
                     ]),
-                    optional(&[&[kprobe("kprobe_generic", "generic_file_direct_write")]]),
+                    optional(&[&[
+                        kretprobe("kretprobe_generic", GENERIC),
+                        kprobe("kprobe_generic", GENERIC),
+                    ]]),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
