@@ -2,6 +2,7 @@
 
 mod live;
 mod matrix;
+mod soak;
 mod steps;
 
 use crate::toolchain::Toolchain;

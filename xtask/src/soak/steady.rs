@@ -67,7 +67,7 @@ impl<'a> Steady<'a> {
             self.largest = Some(memory::largest(self.running.pid()));
         }
         self.samples.push(sample);
-        if self.samples.len() % 17 == 0 {
+        if self.samples.len().is_multiple_of(17) {
             self.running.signal(libc::SIGHUP);
         }
         Ok(())

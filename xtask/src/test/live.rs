@@ -75,7 +75,7 @@ fn variable(name: &str, value: &std::ffi::OsStr) -> OsString {
 }
 
 /// What to put before a command so that it runs as root; `None` when that cannot be had unasked.
-fn as_root() -> Option<Vec<&'static str>> {
+pub fn as_root() -> Option<Vec<&'static str>> {
     if util::is_root() {
         return Some(Vec::new());
     }

@@ -1,6 +1,6 @@
 //! The steps, in the order in which they run: the cheap ones that find most come first.
 
-use super::{Outcome, live, matrix};
+use super::{Outcome, live, matrix, soak};
 use crate::bpf;
 use crate::dist;
 use crate::toolchain::Toolchain;
@@ -77,6 +77,12 @@ pub fn all(long: bool, options: &matrix::Options) -> Vec<Step> {
             what: "the direct write path in user space, with injected faults, as root",
             needs: Needs::Root,
             run: Box::new(live::run_reference),
+        },
+        Step {
+            name: "soak",
+            what: "tracers killed at random under full load, disks that run full, as root",
+            needs: Needs::Root,
+            run: Box::new(move |toolchain| soak::run(toolchain, long)),
         },
         Step {
             name: "vm",
