@@ -155,6 +155,14 @@ fn prometheus_scrapes_what_the_summary_says() {
         device.keys().collect::<Vec<_>>(),
         [&image.dev().to_string()]
     );
+    let page = include_str!("../../docs/fleet.md");
+    let documented = page.split_once("```promql\n").unwrap().1;
+    let documented = documented.split_once("```").unwrap().0;
+    for query in documented.split("\n\n") {
+        let lines = query.lines().filter(|line| !line.starts_with('#'));
+        let query = lines.collect::<Vec<_>>().join(" ");
+        assert!(prometheus.query(&query, "").is_some(), "{query}");
+    }
     record.stop();
     let summary = run(&[&"report", &"--format", &"json", &log])
         .expect(0)
@@ -262,7 +270,11 @@ fn a_hook_that_is_shed_is_missing_evidence() {
         let has = |hook: &str| missing.iter().any(|missing| missing == hook);
         if one.number("ts_ns") > both {
             // A cause that was seen at the folio itself rests on neither.
-            assert!(has("dirty") || one.cause() == "writeback", "{}", one.verdict);
+            assert!(
+                has("dirty") || one.cause() == "writeback",
+                "{}",
+                one.verdict
+            );
             // That the folio was dirty was seen; who dirtied it was not.
             let exact = one.verdict["confidence"] == "exact";
             assert!(!exact || one.verdict["party"].is_null(), "{}", one.verdict);
