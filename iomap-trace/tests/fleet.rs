@@ -1,4 +1,5 @@
 //! The queries of `docs/fleet.md`, run by DuckDB over the recorded logs, give what `report` gives.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::correlate::{Cause, Confidence, Judged, Party, Verdict, Witness};
 use crate::event::{
-    Clock, Dev, End, Event, Facts, Failure, How, KernelInfo, OutcomeKind, Phase, SCHEMA, Start,
-    strategies,
+    Clock, Dev, End, Event, Facts, Failure, How, KernelInfo, OutcomeKind, Phase, ProcessCost,
+    SCHEMA, Start, strategies,
 };
 use crate::log::Writer;
 
@@ -386,6 +386,38 @@ fn the_warning_budget_is_the_machine_s() {
     });
     posts.iter().for_each(|judged| summary.judged(judged));
     assert_eq!(summary.kernel_would_have_printed, 18);
+}
+
+#[test]
+fn a_summary_tells_what_the_process_took_and_what_was_shed() {
+    let mut summary = Summary::default();
+    summary.start(&start());
+    let mut end = End {
+        process: Some(ProcessCost {
+            cpu_ns: 1_500_000_000,
+            rss_bytes: 9 << 20,
+            peak_rss_bytes: 11 << 20,
+            bpf_measured_ns: Some(1_000_000_000),
+        }),
+        ..end()
+    };
+    end.losses.insert("cached.shed".to_owned(), 1);
+    let lost: u64 = end.losses.values().sum();
+    summary.end(&end);
+    assert_eq!(
+        summary.losses.total,
+        lost - 1,
+        "a shed hook is no lost record"
+    );
+    let text = summary_text(&summary, 80);
+    for line in [
+        "To keep to --max-overhead the run went on without cached.",
+        "In the first 1.0s, the probes ran",
+        "The tracer itself took 1.5s of CPU time, and 11.0 MiB of memory at most.",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("cached.shed"), "{text}");
 }
 
 #[test]

@@ -70,6 +70,14 @@ fn losses(out: &mut String, dossier: &Dossier<'_>) {
     } else if summary.unended == 0 {
         out.push_str("No record was lost.\n");
     }
+    if !summary.shed.is_empty() {
+        let hooks: Vec<_> = summary.shed.keys().map(|hook| code(hook, true)).collect();
+        let _ = writeln!(
+            out,
+            "\nTo keep to `--max-overhead` the run went on without {}.",
+            hooks.join(", ")
+        );
+    }
     if summary.unended > 0 {
         let _ = writeln!(
             out,
@@ -95,16 +103,32 @@ fn losses(out: &mut String, dossier: &Dossier<'_>) {
         );
     }
     let cost = summary.cost.total;
+    let process = summary.cost.process.unwrap_or_default();
     match cost.ns.checked_div(cost.runs) {
         Some(each) => {
             let _ = writeln!(
                 out,
-                "\nThe probes ran {} times for {}, {} each.",
+                "\n{} probes ran {} times for {}, {} each.",
+                match process.bpf_measured_ns {
+                    Some(first) => format!(
+                        "In the first {}, the only time measured, the",
+                        cell::duration(first)
+                    ),
+                    None => "The".to_owned(),
+                },
                 cost.runs,
                 cell::duration(cost.ns),
                 cell::duration(each)
             );
         }
         None => out.push_str("\nWhat the probes cost was not measured.\n"),
+    }
+    if summary.cost.process.is_some() {
+        let _ = writeln!(
+            out,
+            "\nThe tracer itself took {} of CPU time, and {} of memory at most.",
+            cell::duration(process.cpu_ns),
+            cell::mebibytes(process.peak_rss_bytes)
+        );
     }
 }
