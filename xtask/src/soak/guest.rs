@@ -41,7 +41,7 @@ fn fate(rng: &mut Rng) -> Fate {
     Fate {
         kind: rng.pick(&[Kind::Record, Kind::Trace, Kind::Exec]),
         signal: rng.pick(&signals),
-        after: Duration::from_millis(rng.within(20..4000)),
+        after: Duration::from_millis(rng.within(20..6000)),
         compressed: rng.pick(&[true, false]),
     }
 }
@@ -197,7 +197,8 @@ impl<'a> Guests<'a> {
             due,
             attached: None,
             second: None,
-            give_up: due + Duration::from_secs(60),
+            // The workload of `exec` writes back and reads again what it wrote: long on a busy disk.
+            give_up: due + Duration::from_secs(240),
         })
     }
 

@@ -90,8 +90,8 @@ pub fn soak(program: &Path, time: Duration, seed: u64) -> Result<()> {
     match wrong.0.len() {
         0 => println!("soak: nothing is wrong"),
         n => bail!(
-            "the soak found {n} faults, first: {} (seed {seed})",
-            wrong.0[0]
+            "the soak found {n} faults (seed {seed}), first: {}",
+            wrong.0[0].lines().next().unwrap_or_default()
         ),
     }
     Ok(())
