@@ -1,8 +1,7 @@
 //! The current task: who it is, and whether it came by a system call or a page fault.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_boot_ns,
-};
+use aya_ebpf::helpers::generated::bpf_get_current_comm;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_boot_ns};
 use iomap_trace_ebpf::{Actor, SYSCALL_UNKNOWN};
 
 use crate::read::{member, offset, read, setting};
@@ -33,25 +32,25 @@ pub fn tid() -> u32 {
     bpf_get_current_pid_tgid() as u32
 }
 
-/// The current task at this moment.
+/// Writes down the current task, at this moment.
 #[inline(always)]
-pub fn current(ts_ns: u64) -> Actor {
+pub fn current(actor: &mut Actor, ts_ns: u64) {
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: takes no arguments; the pointer is only used for checked reads.
     let task = unsafe { bpf_get_current_task() };
     let task_flags = member!(task, task_flags as u32).unwrap_or(0);
-    Actor {
-        ts_ns,
-        tgid: (ids >> 32) as u32,
-        tid: ids as u32,
-        comm: bpf_get_current_comm().unwrap_or([0; 16]),
-        task_flags,
-        syscall: if task_flags & PF_KTHREAD == 0 {
-            syscall(task)
-        } else {
-            SYSCALL_UNKNOWN
-        },
-    }
+    actor.ts_ns = ts_ns;
+    actor.tgid = (ids >> 32) as u32;
+    actor.tid = ids as u32;
+    actor.task_flags = task_flags;
+    actor.syscall = if task_flags & PF_KTHREAD == 0 {
+        syscall(task)
+    } else {
+        SYSCALL_UNKNOWN
+    };
+    let comm = &raw mut actor.comm;
+    // SAFETY: the helper fills it, with zeros behind the name. It fails only without a task.
+    unsafe { bpf_get_current_comm(comm.cast(), size_of_val(&*comm) as u32) };
 }
 
 /// `orig_ax` of the user registers: the system call's number, or -1 in an exception (x86 stores it

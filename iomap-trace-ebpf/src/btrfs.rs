@@ -19,7 +19,7 @@ use crate::maps::{
     LockState, NO_TASK, STAGE_SUBMIT, TASKS, Task,
 };
 use crate::read::{Fault, count, member, offset, setting};
-use crate::{actor, inode, ordered, write};
+use crate::{actor, inode, mem, ordered, write};
 
 /// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
 const NOEXIST: u64 = 1;
@@ -148,12 +148,10 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
         let _ = LOCKED_AT.insert(LockPlace { tree, start }, key.tid, NOEXIST);
     }
     let before = task.attempt;
-    task.attempt = Attempt {
-        tree,
-        start,
-        len,
-        gave: 0,
-    };
+    task.attempt.tree = tree;
+    task.attempt.start = start;
+    task.attempt.len = len;
+    task.attempt.gave = 0;
     if before.tree == tree {
         if before.start == start && before.len == len && before.gave == 0 || foreign {
             // Perhaps it had to wait, and tries again.
@@ -224,10 +222,11 @@ fn fill(
         // SAFETY: this entry is only written by this task.
         let own = unsafe { &mut *own };
         write::name(own);
-        state.holder = own.writer;
+        // SAFETY: two values of whole words.
+        unsafe { mem::copy(&raw mut state.holder, &raw const own.writer) };
         state.holder.ts_ns = now;
     } else {
-        state.holder = actor::current(now);
+        actor::current(&mut state.holder, now);
     }
     state.locked_ns = now;
     state.stack_len = 0;

@@ -8,7 +8,7 @@ use crate::maps::{
     HOLDER, HolderScratch, INODES, InodeState, LockState, RECENT, RECENT_SLOTS, RecentKey,
 };
 use crate::read::{count, member};
-use crate::{emit, inode};
+use crate::{emit, inode, mem};
 
 /// What a record tells of an interval.
 pub struct Interval<'a> {
@@ -92,7 +92,8 @@ pub fn tell(interval: &Interval<'_>, mapping: u64, inode: *mut InodeState, scrat
 #[inline(always)]
 fn fill(record: &mut HolderRecord, interval: &Interval<'_>) {
     record.head = Header::new(RECORD_HOLDER, size_of::<HolderRecord>() as u32);
-    record.holder = *interval.holder;
+    // SAFETY: two values of whole words.
+    unsafe { mem::copy(&raw mut record.holder, interval.holder) };
     record.locked_ns = interval.locked_ns;
     record.unlocked_ns = interval.unlocked_ns;
     record.end_ns = interval.end_ns;
@@ -107,7 +108,8 @@ fn fill(record: &mut HolderRecord, interval: &Interval<'_>) {
     if interval.stack_len != 0
         && let Some(stack) = interval.stack
     {
-        record.stack = *stack;
+        // SAFETY: as above.
+        unsafe { mem::copy(&raw mut record.stack, stack) };
     }
 }
 

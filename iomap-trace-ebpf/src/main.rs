@@ -25,6 +25,7 @@ mod inode;
 mod invalidate;
 mod kprobe;
 mod maps;
+mod mem;
 mod ordered;
 mod pages;
 mod read;

@@ -247,6 +247,9 @@ pub static REFUSAL: PerCpuArray<RefusalRecord> = PerCpuArray::with_max_entries(3
 pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(6, 0);
 #[map]
 pub static DIO_BY_TASK: LruHashMap<u32, Dio> = LruHashMap::with_max_entries(8192, 0);
+/// A [`Dio`] of zeros.
+#[map]
+pub static NO_DIO: Array<Dio> = Array::with_max_entries(1, 0);
 #[map]
 pub static DIO_BY_KIOCB: LruHashMap<u64, Dio> = LruHashMap::with_max_entries(16384, 0);
 #[map]

@@ -7,8 +7,8 @@ use iomap_trace_ebpf::{Counter, HOLDER_ORDERED_IO};
 
 use crate::holder::{self, Interval};
 use crate::maps::{CREATORS, Creator, HolderScratch, INODES, OrderedState, TASKS};
-use crate::read::{Fault, count, member, offset, setting};
-use crate::{actor, btrfs, inode};
+use crate::read::{Fault, Words, count, member, offset, setting};
+use crate::{actor, btrfs, inode, mem};
 
 /// `btrfs_ordered_extent_add(inode, ordered)`, in the task that writes back, or writes directly.
 #[raw_tracepoint]
@@ -92,29 +92,23 @@ fn page_cache(extent: u64) -> Result<u64, Fault> {
 
 #[inline(always)]
 fn describe(state: &mut OrderedState, extent: u64, mapping: u64) -> Result<(), Fault> {
-    state.extent = 0;
+    // Its first members.
+    let words = Words::<10>::read(extent)?;
+    // SAFETY: zeros are a completion of nothing.
+    unsafe { mem::zero(state) };
     state.mapping = mapping;
-    state.pos = member!(extent, ordered_file_offset as u64)?;
-    state.len = member!(extent, ordered_num_bytes as u64)?;
-    state.flags = member!(extent, ordered_flags as u64)?;
-    state.locked_ns = 0;
-    state.unlocked_ns = 0;
-    state.front = 0;
-    state.front_locked_ns = 0;
-    state.creator = Creator {
-        ts_ns: 0,
-        tid: 0,
-        pad: 0,
-    };
+    state.pos = words.at(offset!(ordered_file_offset))?;
+    state.len = words.at(offset!(ordered_num_bytes))?;
+    state.flags = words.at(offset!(ordered_flags))?;
     if let Some(creator) = CREATORS.get_ptr_mut(extent) {
         // SAFETY: a map value stays allocated. It is taken once: the memory is used again.
         unsafe {
-            state.creator = *creator;
+            mem::copy(&raw mut state.creator, creator);
             (*creator).ts_ns = 0;
             (*creator).tid = 0;
         }
     }
-    state.worker = actor::current(actor::now());
+    actor::current(&mut state.worker, actor::now());
     Ok(())
 }
 

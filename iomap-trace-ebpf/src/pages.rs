@@ -66,29 +66,27 @@ fn remember(ctx: &RawTracePointContext, folio: u64, mapping: u64, dirtied: bool)
         return;
     };
     let key = PageKey { mapping, index };
-    let who = actor::current(actor::now());
     if let Some(page) = PAGES.get_ptr_mut(&key) {
         // SAFETY: as in `wb_error`; the folio is locked or its mapping is while this runs.
-        unsafe {
-            if dirtied {
-                (*page).dirtied = who;
-            } else {
-                (*page).added = who;
-            }
-        }
+        let page = unsafe { &mut *page };
+        let who = if dirtied {
+            &mut page.dirtied
+        } else {
+            &mut page.added
+        };
+        actor::current(who, actor::now());
         return;
     }
-    let page = if dirtied {
-        PageState {
-            added: NOBODY,
-            dirtied: who,
-        }
-    } else {
-        PageState {
-            added: who,
-            dirtied: NOBODY,
-        }
+    let mut page = PageState {
+        added: NOBODY,
+        dirtied: NOBODY,
     };
+    let who = if dirtied {
+        &mut page.dirtied
+    } else {
+        &mut page.added
+    };
+    actor::current(who, actor::now());
     if PAGES.insert(&key, &page, 0).is_err() {
         count(Counter::PageMapFull);
         aya_log_ebpf::warn!(ctx, "page map full: no room for page {} of a file", index);

@@ -6,11 +6,11 @@ use iomap_trace_ebpf::{Actor, Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
 use crate::actor::NOBODY;
 use crate::maps::{
-    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, STAGE_EMPTY, STAGE_GENERIC,
+    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, NO_DIO, STAGE_EMPTY, STAGE_GENERIC,
     STAGE_POST, STAGE_SUBMIT,
 };
 use crate::read::{Fault, Words, count, member, offset, setting};
-use crate::{actor, inode, pages};
+use crate::{actor, inode, mem, pages};
 
 /// `ITER_SOURCE` (include/linux/uio.h), bit 0 of the iterator's type before 5.14: the iterator's
 /// data is the source, so this is a write.
@@ -54,31 +54,62 @@ fn begin_write<C: EbpfContext>(
     words: &Words<5>,
     generic: bool,
 ) -> Result<(), Fault> {
-    let mut dio = described(kiocb)?;
-    dio.count = words.at(offset!(iov_iter_count))?;
-    if generic {
-        dio.stage = STAGE_GENERIC;
-        dio.iter = iter;
+    let Some(own) = entry() else {
+        count(Counter::DioMapFull);
+        aya_log_ebpf::warn!(ctx, "direct write not followed: map full");
+        return Ok(());
+    };
+    if setting!(plan) == PLAN_KPROBE && own.kiocb != 0 && own.stage == STAGE_EMPTY {
+        count(Counter::MapReturnLost);
     }
-    dio.faults = 0;
-    watch(ctx, dio.mapping)?;
-    if !follow(&dio) {
+    own.kiocb = 0;
+    describe(own, kiocb)?;
+    own.count = words.at(offset!(iov_iter_count))?;
+    if generic {
+        own.stage = STAGE_GENERIC;
+        own.iter = iter;
+    }
+    own.faults = 0;
+    watch(ctx, own.mapping)?;
+    own.kiocb = kiocb;
+    if own.queued == 1 && DIO_BY_KIOCB.insert(kiocb, &*own, 0).is_err() {
         count(Counter::DioMapFull);
         aya_log_ebpf::warn!(ctx, "direct write not followed: map full");
     }
     Ok(())
 }
 
-/// What the kiocb tells of a write of this task; whether it begins now the caller knows.
+/// The entry of this task; one of nothing when there was none.
 #[inline(always)]
-fn described(kiocb: u64) -> Result<Dio, Fault> {
+fn entry() -> Option<&'static mut Dio> {
+    let tid = actor::tid();
+    if let Some(own) = DIO_BY_TASK.get_ptr_mut(tid) {
+        // In place: an insertion would take a new element each time.
+        // SAFETY: this entry is only written by this task.
+        return Some(unsafe { &mut *own });
+    }
+    // SAFETY: nobody writes to it.
+    let nothing = unsafe { &*NO_DIO.get_ptr(0)? };
+    DIO_BY_TASK.insert(&tid, nothing, 0).ok()?;
+    // SAFETY: as above.
+    DIO_BY_TASK.get_ptr_mut(tid).map(|own| unsafe { &mut *own })
+}
+
+/// What the kiocb tells of a write of this task, but for the kiocb itself; whether it begins now the
+/// caller knows.
+#[inline(always)]
+fn describe(dio: &mut Dio, kiocb: u64) -> Result<(), Fault> {
     // As above, of a `struct kiocb`.
     let words = Words::<5>::read(kiocb)?;
     let file = words.at(offset!(kiocb_ki_filp))?;
     let mapping = member!(file, file_f_mapping as u64)?;
     let ki_complete = words.at(offset!(kiocb_ki_complete))?;
-    let mut dio = unnamed(mapping);
-    dio.kiocb = kiocb;
+    // SAFETY: zeros are a write of which nothing is known.
+    unsafe { mem::zero(dio) };
+    dio.mapping = mapping;
+    dio.stage = STAGE_SUBMIT;
+    dio.faults = FAULT_NO_BEGIN;
+    dio.writer.ts_ns = actor::now();
     dio.pos = words.at(offset!(kiocb_ki_pos))?;
     dio.mapping_flags = member!(mapping, mapping_flags as u64).unwrap_or(0);
     dio.ki_flags = words.at(offset!(kiocb_ki_flags)).unwrap_or(0) as u32;
@@ -86,34 +117,15 @@ fn described(kiocb: u64) -> Result<Dio, Fault> {
     dio.queued = (ki_complete != 0) as u32;
     if dio.queued == 1 {
         // Another task may ask.
-        name(&mut dio);
+        name(dio);
     }
-    Ok(dio)
+    Ok(())
 }
 
 /// A write of this task of which nothing else was seen.
 #[inline(always)]
 pub fn nothing(mapping: u64) -> Dio {
-    let mut dio = unnamed(mapping);
-    name(&mut dio);
-    dio
-}
-
-/// Says who writes, of a write of this task: not before somebody wants to know.
-#[inline(always)]
-pub fn name(dio: &mut Dio) {
-    if dio.named == 1 {
-        return;
-    }
-    dio.named = 1;
-    // SAFETY: takes no arguments.
-    dio.cgroup = unsafe { bpf_get_current_cgroup_id() };
-    dio.writer = actor::current(dio.writer.ts_ns);
-}
-
-#[inline(always)]
-fn unnamed(mapping: u64) -> Dio {
-    Dio {
+    let mut dio = Dio {
         kiocb: 0,
         mapping,
         pos: 0,
@@ -137,31 +149,22 @@ fn unnamed(mapping: u64) -> Dio {
         queued: 0,
         faults: FAULT_NO_BEGIN,
         named: 0,
-    }
+    };
+    name(&mut dio);
+    dio
 }
 
-/// Remembers a write by its task, and by its kiocb if it may complete elsewhere.
+/// Says who writes, of a write of this task: not before somebody wants to know.
 #[inline(always)]
-fn follow(dio: &Dio) -> bool {
-    keep_own(dio) && (dio.queued == 0 || DIO_BY_KIOCB.insert(dio.kiocb, dio, 0).is_ok())
-}
-
-/// Makes it the write that this task is at.
-#[inline(always)]
-fn keep_own(dio: &Dio) -> bool {
-    let tid = actor::tid();
-    if let Some(own) = DIO_BY_TASK.get_ptr_mut(tid) {
-        // In place: an insertion would take a new element each time.
-        // SAFETY: this entry is only written by this task.
-        let own = unsafe { &mut *own };
-        if setting!(plan) == PLAN_KPROBE && own.kiocb != 0 && own.stage == STAGE_EMPTY {
-            count(Counter::MapReturnLost);
-        }
-        *own = *dio;
-        true
-    } else {
-        DIO_BY_TASK.insert(tid, dio, 0).is_ok()
+pub fn name(dio: &mut Dio) {
+    if dio.named == 1 {
+        return;
     }
+    dio.named = 1;
+    // SAFETY: takes no arguments.
+    dio.cgroup = unsafe { bpf_get_current_cgroup_id() };
+    let ts_ns = dio.writer.ts_ns;
+    actor::current(&mut dio.writer, ts_ns);
 }
 
 /// The write that this task is at.
@@ -234,27 +237,31 @@ pub fn generic_end() {
 /// Makes the write of this kiocb the one that this task completes, often for another task.
 #[inline(always)]
 fn completing(kiocb: u64, mapping: u64, len: u64, stage: u32, iomap_dio: u64) -> Result<(), Fault> {
-    if let Some(own) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
-        // SAFETY: this entry is only written by this task.
-        let own = unsafe { &mut *own };
-        if own.kiocb == kiocb && own.queued == 0 && own.mapping == mapping {
-            at_stage(own, len, stage);
-            if iomap_dio != 0 {
-                own.iter = iomap_dio;
-            }
-            return Ok(());
-        }
-    }
-    let mut dio = match DIO_BY_KIOCB.get_ptr(kiocb) {
-        // SAFETY: a map value stays allocated; only this completion reads it now.
-        Some(dio) if unsafe { (*dio).mapping == mapping && (*dio).kiocb == kiocb } => unsafe { *dio },
-        _ => described(kiocb)?,
-    };
-    at_stage(&mut dio, len, stage);
-    dio.iter = iomap_dio;
-    if !keep_own(&dio) {
+    let Some(own) = entry() else {
         count(Counter::DioMapFull);
+        return Ok(());
+    };
+    if own.kiocb == kiocb && own.queued == 0 && own.mapping == mapping {
+        at_stage(own, len, stage);
+        if iomap_dio != 0 {
+            own.iter = iomap_dio;
+        }
+        return Ok(());
     }
+    if setting!(plan) == PLAN_KPROBE && own.kiocb != 0 && own.stage == STAGE_EMPTY {
+        count(Counter::MapReturnLost);
+    }
+    own.kiocb = 0;
+    match DIO_BY_KIOCB.get_ptr(kiocb) {
+        // SAFETY: a map value stays allocated; only this completion reads it now.
+        Some(dio) if unsafe { (*dio).mapping == mapping && (*dio).kiocb == kiocb } => unsafe {
+            mem::copy(own, dio);
+        },
+        _ => describe(own, kiocb)?,
+    }
+    at_stage(own, len, stage);
+    own.iter = iomap_dio;
+    own.kiocb = kiocb;
     Ok(())
 }
 
