@@ -7,7 +7,6 @@ use iomap_trace_ebpf::{
     Identity, MAX_REFUSALS, MAX_STACK, PHASE_MAP, PHASE_POST, RefusalRecord,
 };
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use super::files::Files;
 use super::how::{how, worker};
@@ -17,7 +16,7 @@ use crate::event::{
     Buffers, Decoded, Dev, Event, Failure, FlagNames, Holder, HolderKind, Outcome, OutcomeKind,
     Phase, Refusal, Text, Touched,
 };
-use crate::kernel::{Kernel, LazySymbols, filesystems};
+use crate::kernel::{LazySymbols, filesystems};
 
 /// `IOCB_ATOMIC` (include/uapi/linux/fs.h `RWF_ATOMIC`).
 const IOCB_ATOMIC: u32 = 0x40;
@@ -30,7 +29,7 @@ const MAX_THREADS: usize = 4096;
 
 /// Turns records into events, and numbers them.
 pub struct Converter {
-    symbols: Rc<LazySymbols>,
+    symbols: LazySymbols,
     flags: FlagNames,
     stacks: bool,
     paths: Paths,
@@ -43,10 +42,10 @@ pub struct Converter {
 
 impl Converter {
     /// For the kernel that is traced. Without `stacks` only the function that locked is kept.
-    pub fn new(kernel: &Kernel, stacks: bool) -> Self {
+    pub fn new(symbols: LazySymbols, flags: FlagNames, stacks: bool) -> Self {
         Self {
-            symbols: kernel.lazy_symbols(),
-            flags: kernel.flags.clone(),
+            symbols,
+            flags,
             stacks,
             paths: Paths::default(),
             files: Files::default(),

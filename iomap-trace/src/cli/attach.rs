@@ -29,7 +29,8 @@ pub fn attach(options: &Options) -> Result<Attached> {
     let kernel = Kernel::probe(&Roots::default());
     let mut tracer = Tracer::attach(&kernel, options)?;
     let start = start(&kernel, &tracer);
-    let converter = Converter::new(&kernel, options.stacks);
+    let flags = kernel.flags.clone();
+    let converter = Converter::new(kernel.into_symbols(), flags, options.stacks);
     let source = Source::new(tracer.take_events()?, converter, options.filters.clone());
     let skipped = |hook: &crate::event::HookReport| hook.state == HookState::Skipped;
     Ok(Attached {

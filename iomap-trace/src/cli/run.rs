@@ -16,6 +16,7 @@ use super::say::{self, Level, also, say};
 use super::scope;
 use super::signals::Signals;
 use super::verbose;
+use crate::cost::memory;
 use crate::error::ExitKind;
 use crate::event::{HookReport, HookState, Rejected};
 use crate::kernel::{Privileges, Roots, mountinfo};
@@ -31,6 +32,10 @@ pub fn run(plan: &Plan) -> Result<ExitCode> {
 
 /// Runs it to its end, and shows everything to `observer`.
 pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Result<Stop> {
+    // The command would inherit it.
+    if plan.command.is_empty() {
+        memory::stay_small();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -60,6 +65,7 @@ pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Resul
         plan.upkeep.metrics.map(Metrics::listen).transpose()?
     };
     let attached = attach::attach(&options)?;
+    memory::give_back();
     let log = plan.log.as_ref().map(open_log).transpose()?;
     announce(&attached, plan);
     let mut live = Live::new(attached, options, signals, log, plan);

@@ -1,6 +1,7 @@
 //! What the tracer itself costs: its programs in the kernel, its process, and the limit to that.
 
 mod limit;
+pub mod memory;
 mod meter;
 mod process;
 

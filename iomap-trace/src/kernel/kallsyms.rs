@@ -237,6 +237,11 @@ impl Symbols {
         self.entries.shrink_to_fit();
     }
 
+    /// Gives the memory back that looking up names has taken; the next time takes it again.
+    pub fn forget_names(&mut self) {
+        self.by_name = OnceLock::new();
+    }
+
     fn index(&self) -> Vec<(u32, u32)> {
         let hashes = self.iter().map(|symbol| hash(symbol.name));
         let mut index: Vec<_> = hashes.zip(0..).collect();

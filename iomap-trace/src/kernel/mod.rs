@@ -19,7 +19,6 @@ pub mod system;
 pub mod tracefs;
 
 use anyhow::Result;
-use std::rc::Rc;
 
 pub use btf::{Missing, NoBtf, Types};
 pub use constants::Constants;
@@ -63,7 +62,7 @@ pub struct Kernel {
     /// What their filesystems say of themselves.
     pub filesystems: Vec<Filesystem>,
     roots: Roots,
-    symbols: Rc<LazySymbols>,
+    symbols: LazySymbols,
 }
 
 impl Kernel {
@@ -108,7 +107,7 @@ impl Kernel {
             tracefs,
             facts: Facts::default(),
             roots: roots.clone(),
-            symbols: Rc::new(LazySymbols::new(roots)),
+            symbols: LazySymbols::new(roots),
         };
         let types = kernel.types.as_ref().ok();
         kernel.facts = facts::read(types, kernel.btrfs.build(), |name| {
@@ -122,9 +121,10 @@ impl Kernel {
         self.symbols.get()
     }
 
-    /// The same, for somebody who outlives this value: its types take much memory.
-    pub fn lazy_symbols(&self) -> Rc<LazySymbols> {
-        Rc::clone(&self.symbols)
+    /// The symbols alone, to give addresses names with: all else takes much memory.
+    pub fn into_symbols(mut self) -> LazySymbols {
+        self.symbols.forget_names();
+        self.symbols
     }
 
     /// The type information, or the error that ends the program without it.
