@@ -76,7 +76,7 @@ fn unlocking(ctx: &RawTracePointContext, scratch: HolderScratch) {
     }
 }
 
-/// The page cache whose io tree this is, and its state, when it is watched and not empty.
+/// The page cache whose io tree this is, and its state, when its locks are followed.
 #[inline(always)]
 fn watched(tree: u64) -> Result<(u64, *mut InodeState), Fault> {
     let io_tree = offset!(btrfs_inode_io_tree);
@@ -96,7 +96,7 @@ fn watched(tree: u64) -> Result<(u64, *mut InodeState), Fault> {
     };
     let inode = INODES.get_ptr_mut(mapping).ok_or(Fault)?;
     // SAFETY: a map value stays allocated.
-    if unsafe { (*inode).cached } == 0 {
+    if !unsafe { &*inode }.is_followed() {
         return Err(Fault);
     }
     Ok((mapping, inode))

@@ -89,7 +89,9 @@ pub fn host_of(mapping: u64) -> Result<u64, Fault> {
 #[inline(always)]
 pub fn is_followed(mapping: u64) -> bool {
     // SAFETY: a map value stays allocated.
-    INODES.get_ptr(mapping).is_some_and(|inode| unsafe { (*inode).cached } == 1)
+    INODES
+        .get_ptr(mapping)
+        .is_some_and(|inode| unsafe { &*inode }.is_followed())
 }
 
 /// Whether a page cache is known to be empty.

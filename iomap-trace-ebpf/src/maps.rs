@@ -68,13 +68,22 @@ pub struct InodeState {
     /// Next slot in [`RECENT`].
     pub next_recent: u32,
     /// 0 when nothing was cached at the begin of the last direct write, and nothing came since.
-    /// Then nothing can be refused, and nobody who locks a range has to be followed: a folio that
-    /// comes into that range is locked, or not up to date, until the lock is given up.
     pub cached: u32,
     /// The last failure or refusal: a holder is evidence if it lies in its interval.
     pub failed_ns: u64,
     /// When that was found last.
     pub bare_ns: u64,
+}
+
+impl InodeState {
+    /// Whether who locks a range of it has to be followed. Where nothing is cached nothing can be
+    /// refused: a folio that comes into a locked range is locked itself, or not up to date, until
+    /// the range is unlocked. What has failed once is followed always: whoever was in the way then
+    /// may still hold his lock when the cache is empty again.
+    #[inline(always)]
+    pub fn is_followed(&self) -> bool {
+        self.cached == 1 || self.failed_ns != 0
+    }
 }
 
 #[repr(C)]
