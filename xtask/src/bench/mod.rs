@@ -4,6 +4,7 @@
 mod figures;
 mod fit;
 mod micro;
+mod overhead;
 mod process;
 mod reports;
 mod rivals;
@@ -59,6 +60,8 @@ pub struct Args {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    overhead: overhead::Args,
 }
 
 impl Args {
@@ -73,6 +76,9 @@ impl Args {
 /// # Errors
 /// When something cannot be built or run, or when the ways to join do not agree.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    if args.overhead.wanted() {
+        return overhead::run(&args.overhead);
+    }
     let toolchain = Toolchain::pinned()?;
     let dir = util::target_dir().join("bench");
     let mut figures = Figures::default();

@@ -25,10 +25,8 @@ const LINK_GET_NEXT_ID: c_int = 31;
 
 /// `BPF_LINK_TYPE_TRACING`.
 const LINK_TRACING: u32 = 2;
-/// `BPF_FD_TYPE_*` that [`TASK_FD_QUERY`] tells.
+/// `BPF_FD_TYPE_RAW_TRACEPOINT`.
 const FD_RAW_TRACEPOINT: u32 = 0;
-const FD_KPROBE: u32 = 2;
-const FD_KRETPROBE: u32 = 3;
 /// `BPF_PROG_TYPE_*`.
 const TYPE_KPROBE: u32 = 2;
 const TYPE_RAW_TRACEPOINT: u32 = 17;
@@ -109,7 +107,8 @@ fn bpf(command: c_int, attribute: &mut Words) -> io::Result<c_int> {
     c_int::try_from(got).map_err(io::Error::other)
 }
 
-/// Prints a line for each probe of a process: its kind, and what it is at.
+/// Prints a line for each probe of a process: its kind, and what it is at. No other process has any
+/// here.
 fn look(pid: &str) -> io::Result<()> {
     let id = pid.parse().map_err(io::Error::other)?;
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
@@ -123,22 +122,34 @@ fn look(pid: &str) -> io::Result<()> {
             .with_u32(4, fd)
             .with_u32(12, probe.len() as u32)
             .with_u64(16, probe.as_mut_ptr() as u64);
-        if bpf(TASK_FD_QUERY, &mut query).is_err() {
-            continue; // Not a probe.
+        // Of other descriptors it knows nothing.
+        if bpf(TASK_FD_QUERY, &mut query).is_ok() && query.u32(28) == FD_RAW_TRACEPOINT {
+            let name = probe.split(|byte| *byte == 0).next().unwrap_or_default();
+            println!("raw_tp {}", String::from_utf8_lossy(name));
         }
-        let kind = match query.u32(28) {
-            FD_RAW_TRACEPOINT => "raw_tp",
-            FD_KPROBE => "kprobe",
-            FD_KRETPROBE => "kretprobe",
-            _ => continue,
-        };
-        let name = probe.split(|byte| *byte == 0).next().unwrap_or_default();
-        println!("{kind} {}", String::from_utf8_lossy(name));
     }
+    look_at_kprobes()?;
     look_at_links()
 }
 
-/// Those at functions by their types are not told by descriptor. No other process has any here.
+/// Lines of that file: address, `k` or `r`, function and offset, perhaps a module, flags.
+fn look_at_kprobes() -> io::Result<()> {
+    for line in fs::read_to_string("/sys/kernel/debug/kprobes/list")?.lines() {
+        let mut words = line.split_whitespace().skip(1);
+        let (Some(kind), Some(at)) = (words.next(), words.next()) else {
+            continue;
+        };
+        let function = at.split('+').next().unwrap_or(at);
+        match kind {
+            "k" => println!("kprobe {function}"),
+            "r" => println!("kretprobe {function}"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Those at functions by their types are not told by descriptor.
 fn look_at_links() -> io::Result<()> {
     let mut last = 0;
     loop {

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const USAGE: &str = "usage: load DIR ROUNDS";
 
@@ -64,7 +65,8 @@ fn run(dir: &str, rounds: u64) -> io::Result<()> {
     both.report("direct-clean", rounds, Target::cached, Target::direct)?;
     both.report("direct-dirty", rounds, Target::dirtied, Target::direct)?;
     both.report("watched-buffered", rounds, Target::clean, Target::buffered)?;
-    both.report("watched-mmap", rounds, Target::clean, Target::stored)
+    both.report("watched-mmap", rounds, Target::clean, Target::stored)?;
+    both.report("direct-refused", rounds, Target::dropped, Target::refused)
 }
 
 /// Memory that direct writes take.
@@ -171,19 +173,70 @@ impl Target {
 
     /// A store into each page, through a new mapping.
     fn stored(&self) -> io::Result<u64> {
-        let fd = self.buffered.as_raw_fd();
+        let map = Mapping::new(&self.buffered)?;
+        for at in offsets(PAGE) {
+            map.store(at);
+        }
+        Ok((SIZE / PAGE) as u64)
+    }
+
+    /// Direct writes into blocks that another thread dirties whenever the writer waits.
+    fn refused(&self) -> io::Result<u64> {
+        let map = Mapping::new(&self.buffered)?;
+        let at = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                loop {
+                    match at.load(Relaxed) {
+                        DONE => break,
+                        at => map.store(at),
+                    }
+                    std::thread::yield_now();
+                }
+            });
+            let written = offsets(BLOCK).try_for_each(|block| {
+                at.store(block, Relaxed);
+                map.store(block);
+                self.direct.write_all_at(&self.data.0, block)
+            });
+            at.store(DONE, Relaxed);
+            written
+        })?;
+        Ok(BLOCKS as u64)
+    }
+}
+
+/// No block: the other thread is to end.
+const DONE: u64 = u64::MAX;
+
+/// The whole file, mapped.
+struct Mapping(*mut u8);
+
+// SAFETY: it is only stored to, and what is stored nobody reads.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(file: &File) -> io::Result<Self> {
+        let (at, fd) = (std::ptr::null_mut(), file.as_raw_fd());
         // SAFETY: a new mapping, anywhere.
-        let map = unsafe { mmap(std::ptr::null_mut(), SIZE, PROT_READ_WRITE, MAP_SHARED, fd, 0) };
+        let map = unsafe { mmap(at, SIZE, PROT_READ_WRITE, MAP_SHARED, fd, 0) };
         if map as isize == -1 {
             return Err(io::Error::last_os_error());
         }
-        for page in 0..SIZE / PAGE {
-            // SAFETY: inside the mapping, which nobody else knows.
-            unsafe { map.cast::<u8>().add(page * PAGE).write_volatile(b'm') };
-        }
-        // SAFETY: the mapping above.
-        unsafe { munmap(map, SIZE) };
-        Ok((SIZE / PAGE) as u64)
+        Ok(Self(map.cast()))
+    }
+
+    /// Stores a byte.
+    fn store(&self, at: u64) {
+        // SAFETY: `at` is less than the file's size, which is that of the mapping.
+        unsafe { self.0.add(at as usize).write_volatile(b'm') };
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `new` has made; nobody refers to it any more.
+        unsafe { munmap(self.0.cast(), SIZE) };
     }
 }
 

@@ -1,0 +1,167 @@
+//! The figures as Markdown.
+
+use std::fmt::Write as _;
+
+use super::figures::Counts;
+use super::{guests, native};
+use crate::util;
+
+/// The workloads, as `load` calls them, and what is said of them.
+const WORKLOADS: &[(&str, &str)] = &[
+    ("direct-none", "direct write, nothing cached"),
+    ("direct-clean", "direct write, clean pages cached"),
+    ("direct-dirty", "direct write, dirty pages cached"),
+    ("direct-refused", "direct write, dirtied again meanwhile"),
+    (
+        "watched-buffered",
+        "buffered write, file also written directly",
+    ),
+    (
+        "watched-mmap",
+        "store in a mapping, file also written directly",
+    ),
+    ("buffered", "buffered write, other files"),
+    ("mmap", "store in a mapping, other files"),
+];
+
+/// Plans, each beside its floor.
+const PLANS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
+
+/// What a guest has counted.
+pub fn of_guest(figures: &guests::Figures) -> String {
+    let mut text = format!(
+        "### Instructions added to a write, Linux {}\n\n{}. Guest with one CPU whose clock counts \
+         instructions (QEMU, `-icount`); writes of 16 KiB, stores of a byte into each page of 4 KiB. \
+         *n* (*m*): the tracer adds *n*, empty programs at the same places add *m*.\n\n",
+        figures.kernel,
+        date()
+    );
+    text.push_str("| | without | fexit | kprobe | tracepoint | bpftrace script |\n");
+    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: |\n");
+    for filesystem in &figures.filesystems {
+        for (workload, what) in WORKLOADS {
+            let Some(plain) = figures.counts.plain(filesystem, workload) else {
+                continue;
+            };
+            let _ = write!(text, "| {filesystem}: {what} | {plain:.0} |");
+            for plan in PLANS {
+                let _ = write!(
+                    text,
+                    " {} |",
+                    cell(&figures.counts, filesystem, plan, workload)
+                );
+            }
+            let script = figures.counts.added(filesystem, "bpftrace", workload);
+            let _ = writeln!(text, " {} |", script.map_or("–".to_owned(), signed));
+        }
+    }
+    text.push('\n');
+    for filesystem in &figures.filesystems {
+        let seen = PLANS.map(|plan| {
+            let failures = figures.counts.failures(filesystem, plan);
+            let failures = failures.map_or("–".to_owned(), |n| n.to_string());
+            format!("{plan} {failures}")
+        });
+        let _ = writeln!(
+            text,
+            "Failures seen on {filesystem}: {}.  ",
+            seen.join(", ")
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// What the tracer adds, and what empty programs do.
+fn cell(counts: &Counts, filesystem: &str, plan: &str, workload: &str) -> String {
+    let added = counts.added(filesystem, plan, workload);
+    let floor = counts.added(filesystem, &format!("floor-{plan}"), workload);
+    match (added, floor) {
+        (Some(added), Some(floor)) => format!("{} ({floor:.0})", signed(added)),
+        (Some(added), None) => signed(added),
+        _ => "–".to_owned(),
+    }
+}
+
+fn signed(value: f64) -> String {
+    format!("{value:+.0}")
+}
+
+/// What this machine has told.
+pub fn of_machine(figures: &native::Figures) -> String {
+    let mut text = format!(
+        "### Throughput with the tracer, by that without\n\n{}, {}. Median of {} pairs of runs that \
+         take turns, and the quartiles; filesystems in images on loop devices. What the machine does \
+         beside it is in the spread.\n\n",
+        date(),
+        machine(),
+        figures.pairs
+    );
+    text.push_str("| | median | quartiles |\n| --- | ---: | ---: |\n");
+    for ((filesystem, workload), spread) in &figures.ratios {
+        let known = WORKLOADS.iter().find(|(name, _)| name == workload);
+        let what = known.map_or(workload.as_str(), |(_, what)| what);
+        let _ = writeln!(
+            text,
+            "| {filesystem}: {what} | {:.3} | {:.3} to {:.3} |",
+            spread.median, spread.low, spread.high
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// The day, in UTC.
+fn date() -> String {
+    let mut date = std::process::Command::new("date");
+    util::output(date.args(["-u", "+%Y-%m-%d"])).unwrap_or_else(|_| "undated".to_owned())
+}
+
+/// Processor, cores and kernel.
+fn machine() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let version = release.split(['-', '+']).next().unwrap_or_default();
+    format!("{}, Linux {}", processor(&cpuinfo), version.trim())
+}
+
+/// Name and number of the processors in `/proc/cpuinfo`.
+fn processor(cpuinfo: &str) -> String {
+    let names: Vec<_> = cpuinfo
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .collect();
+    let name = names
+        .last()
+        .map_or("processor unknown", |(_, name)| name.trim());
+    let cores = names.len();
+    format!("{name}, {cores} cores")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_gets_a_row_for_each_workload_that_was_run() {
+        let told = "btrfs none direct-none 10 1000\nbtrfs fexit direct-none 10 1500\n\
+            btrfs floor-fexit direct-none 10 1200\nbtrfs failures fexit 3 0\n";
+        let text = of_guest(&guests::Figures {
+            kernel: "6.1.1".to_owned(),
+            filesystems: vec!["btrfs".to_owned()],
+            counts: Counts::read(told).unwrap(),
+        });
+        let row = "| btrfs: direct write, nothing cached | 100 | +50 (20) | – | – | – |";
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains("Failures seen on btrfs: fexit 3, kprobe –, tracepoint –."));
+        assert!(!text.contains("clean pages"), "{text}");
+    }
+
+    #[test]
+    fn the_processor_is_named_once() {
+        let cpuinfo = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nprocessor\t: 1\n\
+            model name\t: Some CPU @ 2 GHz\n";
+        assert_eq!(processor(cpuinfo), "Some CPU @ 2 GHz, 2 cores");
+        assert_eq!(processor(""), "processor unknown, 0 cores");
+    }
+}
