@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    overhead: overhead::Args,
+    overhead: overhead::Options,
 }
 
 impl Args {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Args;
+use super::Options;
 use super::figures::Counts;
 use crate::toolchain::Toolchain;
 use crate::util;
@@ -77,7 +77,7 @@ pub struct Figures {
 /// # Errors
 /// When it cannot be booted, or does not come to its end.
 pub fn measure(
-    args: &Args,
+    args: &Options,
     name: &str,
     programs: &Programs,
     toolchain: &Toolchain,

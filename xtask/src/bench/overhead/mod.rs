@@ -16,7 +16,7 @@ use crate::toolchain::Toolchain;
 
 /// Arguments of `bench --overhead`.
 #[derive(clap::Args)]
-pub struct Args {
+pub struct Options {
     /// What the tracer costs those who write, and nothing else
     #[arg(long)]
     overhead: bool,
@@ -46,7 +46,7 @@ pub struct Args {
     program: Option<std::path::PathBuf>,
 }
 
-impl Args {
+impl Options {
     /// Whether this bench was asked for.
     pub const fn wanted(&self) -> bool {
         self.overhead
@@ -57,7 +57,7 @@ impl Args {
 ///
 /// # Errors
 /// When something cannot be built or run.
-pub fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Options) -> Result<ExitCode> {
     signal::remember_interrupts();
     let toolchain = Toolchain::pinned()?;
     let programs = guests::Programs::build(&toolchain, args.program.as_deref())?;
