@@ -5,9 +5,7 @@ use iomap_trace_ebpf::{
 };
 
 use crate::inode::{self, BTRFS, EXT4};
-use crate::maps::{
-    Dio, HOLDER, HolderScratch, INODES, REFUSAL, RefusalScratch, STAGE_EMPTY,
-};
+use crate::maps::{Dio, HOLDER, HolderScratch, INODES, REFUSAL, RefusalScratch, STAGE_EMPTY};
 use crate::read::{Fault, count, member};
 use crate::{actor, emit, filter, holder, walk, write};
 
@@ -104,7 +102,9 @@ fn tell(own: &Dio, folio: u64, left_ns: u64, scratch: RefusalScratch) -> Result<
     if magic == BTRFS {
         // An unlock takes a while after its event on a large range.
         let since_ns = record.entered_ns.saturating_sub(LINGERS_NS);
-        let identity = HOLDER.get_ptr_mut(HolderScratch::of(scratch)).ok_or(Fault)?;
+        let identity = HOLDER
+            .get_ptr_mut(HolderScratch::of(scratch))
+            .ok_or(Fault)?;
         // SAFETY: per-CPU memory that only the programs of this scratch use.
         let identity = unsafe { &mut (*identity).inode };
         inode::identify(host, identity);
