@@ -193,7 +193,7 @@ fn one_host_has_no_name() {
     ] {
         let text = report(&logs, format);
         assert!(
-            !text.contains(" on host ") && !text.contains("Hosts"),
+            !text.contains(" on host ") && !text.contains("# Hosts") && !text.contains(">Hosts<"),
             "{text}"
         );
         assert!(

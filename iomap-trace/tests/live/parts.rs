@@ -37,10 +37,7 @@ fn report(logs: &[PathBuf]) -> crate::harness::Log {
 #[ignore = "needs root and BPF: cargo xtask test"]
 fn parts_and_a_second_tracer_count_what_the_kernel_counts() {
     let image = Image::new(Fs::Ext4);
-    let (rotated, whole) = (
-        image.beside("rotated.jsonl"),
-        image.beside("whole.jsonl"),
-    );
+    let (rotated, whole) = (image.beside("rotated.jsonl"), image.beside("whole.jsonl"));
     let dev = image.dev();
     let first = Tracer::start(&[
         &"record",

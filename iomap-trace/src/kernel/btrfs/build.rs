@@ -15,7 +15,8 @@ pub struct Build {
     pub version: &'static str,
     /// GNU build id of btrfs.ko.
     pub build_id: &'static str,
-    /// Offsets in bytes of all slots of the layout that are btrfs's, by slot.
+    /// Offsets in bytes of the slots of the layout that are btrfs's, by slot: all but that of the io
+    /// tree in the inode, which programs do without.
     pub offsets: &'static [(&'static str, u32)],
     /// Bit of `EXTENT_LOCKED`.
     pub extent_locked: u64,

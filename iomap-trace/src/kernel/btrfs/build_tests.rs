@@ -114,7 +114,10 @@ fn other_events_are_refused() {
 #[test]
 fn a_build_has_every_slot_once() {
     for build in BUILDS {
-        let ours = |f: &&iomap_trace_ebpf::Field| super::super::is_ours(f.paths[0]);
+        // Without the place of the tree in the inode its owner and its inode are read instead.
+        let ours = |f: &&iomap_trace_ebpf::Field| {
+            super::super::is_ours(f.paths[0]) && f.slot != "btrfs_inode_io_tree"
+        };
         let mut slots: Vec<_> = FIELDS.iter().filter(ours).map(|f| f.slot).collect();
         let mut given: Vec<_> = build.offsets.iter().map(|(slot, _)| *slot).collect();
         slots.sort_unstable();
