@@ -6,7 +6,8 @@ use std::fs;
 /// Sizes are in KiB, as `/proc/PID/status` has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Resident, all together: what follows.
+    /// Resident, all together: what follows, but the pages of the ring buffer once. They are mapped
+    /// twice in a row, and `VmRSS` counts them twice.
     pub rss: u64,
     /// Heap and stacks.
     pub anon: u64,
@@ -24,15 +25,48 @@ pub struct Sample {
 /// When it has ended.
 pub fn sample(pid: u32) -> Result<Sample> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let smaps = fs::read_to_string(format!("/proc/{pid}/smaps"))?;
     let fds = fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
     let sample = parse(&status).context("no memory in /proc/PID/status")?;
-    Ok(Sample { fds, ..sample })
+    let again = again(&smaps);
+    Ok(Sample {
+        fds,
+        rss: sample.rss.saturating_sub(again),
+        file: sample.file.saturating_sub(again),
+        ..sample
+    })
+}
+
+/// What of BPF maps is mapped a second time: nobody else maps them, so it is what their proportional
+/// share lacks.
+fn again(smaps: &str) -> u64 {
+    let mut again = 0;
+    let mut map = false;
+    let mut resident = 0;
+    for line in smaps.lines() {
+        match line.split_once(':') {
+            Some(("Rss", rest)) => resident = kib(rest).unwrap_or(0),
+            Some(("Pss", rest)) if map => again += resident.saturating_sub(kib(rest).unwrap_or(0)),
+            // A mapping begins with its addresses, everything else with a name and a colon.
+            _ if is_head(line) => map = line.ends_with(":bpf-map"),
+            _ => {}
+        }
+    }
+    again
+}
+
+fn kib(rest: &str) -> Option<u64> {
+    rest.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+fn is_head(line: &str) -> bool {
+    !line.split(' ').next().is_some_and(|w| w.ends_with(':'))
 }
 
 fn parse(status: &str) -> Option<Sample> {
     let of = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+        kib(line)
     };
     Some(Sample {
         rss: of("VmRSS:")?,
@@ -81,11 +115,9 @@ fn mappings(smaps: &str, least: u64) -> String {
     let mut text = String::new();
     let mut head = "";
     for line in smaps.lines() {
-        let size = |rest: &str| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok();
-        match line.strip_prefix("Rss:").and_then(size) {
+        match line.strip_prefix("Rss:").and_then(kib) {
             Some(kib) if kib >= least => text.push_str(&format!("  {kib:>8} kB  {head}\n")),
-            // A mapping begins with its addresses, everything else with a name and a colon.
-            None if !line.split(' ').next().is_some_and(|w| w.ends_with(':')) => head = line,
+            None if is_head(line) => head = line,
             _ => {}
         }
     }
@@ -131,6 +163,14 @@ mod tests {
         assert_eq!(course.most, of(99, 3));
         assert_eq!((course.halves, course.fds), ((10, 12), (3, 4)));
         assert_eq!(super::course(&samples[..1]), None);
+    }
+
+    #[test]
+    fn the_ring_buffer_counts_once() {
+        let smaps = "1-2 r--s 00001000 00:10 1038    anon_inode:bpf-map\nSize:  8196 kB\n\
+            Rss:   8196 kB\nPss:   4100 kB\nPss_Dirty: 0 kB\n\
+            3-4 r-xp 0 00:00 0   /bin/x\nRss:   100 kB\nPss:   50 kB\n";
+        assert_eq!(again(smaps), 4096);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// What may be resident at any moment, KiB: 30 MiB, of which 8 MiB are the ring buffer, which the
-/// kernel has anyway, and some 7 MiB the program's own text.
+/// What may be resident at any moment once the programs are attached, KiB: 30 MiB, of which 4 MiB
+/// are the ring buffer, which the kernel has anyway, and some 7 MiB the program's own text.
 const MOST_KIB: u64 = 30 << 10;
 /// What the second half may have more than the first, by the medians, KiB. A leak of 100 bytes for
 /// each failure would be some 60 MiB in ten minutes; the allocator's pages that are in use by chance
