@@ -72,7 +72,8 @@ impl Causes {
             wrong.push(format!("only {share} have a cause; {reasons}"));
         }
         if let Some(exact) = exact
-            && self.exact * 100 < exact * self.all
+            // One of a few is no share.
+            && (self.exact + 1) * 100 < exact * self.all
         {
             let reasons = listed(&self.window);
             let share = Share(self.exact, self.all);
@@ -130,7 +131,7 @@ mod tests {
         let causes = Causes::new(&[&exact, &exact, &window, &unknown]);
         assert_eq!((causes.all, causes.known(), causes.exact), (4, 3, 2));
         assert!(causes.wrong(75, Some(50)).is_empty());
-        let wrong = causes.wrong(76, Some(51));
+        let wrong = causes.wrong(76, Some(76));
         assert_eq!(
             wrong,
             [
