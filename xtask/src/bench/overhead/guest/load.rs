@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 const USAGE: &str = "usage: load DIR ROUNDS";
 
 const O_DIRECT: i32 = 0o40000;
+const EIO: i32 = 5;
 const FS_IOC_SETFLAGS: c_ulong = 0x4008_6602;
 /// Data is written in place: since 6.12 btrfs writes directly only then.
 static FS_NOCOW_FL: c_long = 0x0080_0000;
@@ -132,7 +133,7 @@ impl Target {
 
     /// Nothing of the file is cached.
     fn dropped(&self) -> io::Result<()> {
-        self.buffered.sync_all()?;
+        self.clean()?;
         std::fs::write("/proc/sys/vm/drop_caches", "1")
     }
 
@@ -146,9 +147,12 @@ impl Target {
         Ok(())
     }
 
-    /// What is cached is not dirty.
+    /// What is cached is not dirty. An invalidation that has failed is an error here.
     fn clean(&self) -> io::Result<()> {
-        self.buffered.sync_all()
+        match self.buffered.sync_all() {
+            Err(error) if error.raw_os_error() == Some(EIO) => Ok(()),
+            done => done,
+        }
     }
 
     /// All of it is cached and dirty.
