@@ -30,6 +30,9 @@ const FOREIGN_NS: u64 = 1_000_000_000;
 /// The smallest block of btrfs, and how many of them are looked at for a lock of a read.
 const BLOCK: u64 = 4096;
 const BLOCKS: u32 = 32;
+/// Beside the task in [`LOCKED_AT`]: ordered I/O had the range meanwhile, so others may come before
+/// that task as well.
+const OVERTAKEN: u64 = 1 << 63;
 
 /// `btrfs_set_extent_bit(tree, start, len, bits)`.
 #[raw_tracepoint]
@@ -160,6 +163,9 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
                 let state = unsafe { &mut *state };
                 if state.len == len {
                     state.locked_ns = now;
+                    if foreign {
+                        first_again(tree, start, key.tid);
+                    }
                     return Ok(());
                 }
             }
@@ -207,6 +213,28 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
         aya_log_ebpf::warn!(ctx, "extent lock not followed: map full");
     }
     Ok(())
+}
+
+/// Who comes back from a wait is the first where the one before was overtaken.
+#[inline(always)]
+fn first_again(tree: u64, start: u64, tid: u64) {
+    if let Some(first) = LOCKED_AT.get_ptr_mut(LockPlace { tree, start }) {
+        // SAFETY: a map value stays allocated; whoever writes last is said to be the first.
+        let first = unsafe { &mut *first };
+        if *first & OVERTAKEN != 0 {
+            *first = tid;
+        }
+    }
+}
+
+/// Ordered I/O gives the range up. Who tried for it before is still in front of the others: he may
+/// have been preempted after his event, without a wait, and then has it now.
+#[inline(always)]
+fn overtaken(tree: u64, start: u64) {
+    if let Some(first) = LOCKED_AT.get_ptr_mut(LockPlace { tree, start }) {
+        // SAFETY: as in `first_again`.
+        unsafe { *first |= OVERTAKEN };
+    }
 }
 
 /// Who locks; for a task that writes directly that is known.
@@ -266,7 +294,7 @@ fn again(before: &Attempt, key: &LockKey, len: u64) {
             start,
         };
         // SAFETY: a map value stays allocated.
-        let is_own = |tid: *const u64| unsafe { *tid } == key.tid;
+        let is_own = |tid: *const u64| unsafe { *tid } & !OVERTAKEN == key.tid;
         if setting!(foreign_unlocks) == 1 && LOCKED_AT.get_ptr(&place).is_some_and(is_own) {
             let _ = LOCKED_AT.remove(&place);
         }
@@ -309,7 +337,7 @@ fn unlock(ctx: &RawTracePointContext, scratch: HolderScratch) -> Result<(), Faul
             let now = actor::now();
             if ordered::unlocks(&mut task.ordered, mapping, start, len, now) {
                 if setting!(foreign_unlocks) == 1 {
-                    let _ = LOCKED_AT.remove(LockPlace { tree, start });
+                    overtaken(tree, start);
                 }
                 return Ok(());
             }
@@ -387,7 +415,7 @@ fn locker(tree: u64, start: u64, now: u64) -> Option<LockKey> {
     let tid = LOCKED_AT.get_ptr(LockPlace { tree, start })?;
     let key = LockKey {
         // SAFETY: a map value stays allocated.
-        tid: unsafe { *tid },
+        tid: unsafe { *tid } & !OVERTAKEN,
         ..own
     };
     let state = LOCKS.get_ptr(&key)?;
