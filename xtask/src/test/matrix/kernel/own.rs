@@ -71,10 +71,28 @@ fn unlocked(events: &[Seen], wanted: Range, since: u64, before: u64) -> bool {
     let mut unlocks = unlocks;
     unlocks.any(|(at, unlock)| {
         let mut later = events[at + 1..].iter();
-        later
-            .find(|seen| seen.tid == unlock.tid)
-            .is_some_and(|next| next.ts_ns < before)
+        !of_its_own(&events[..at], unlock)
+            && later
+                .find(|seen| seen.tid == unlock.tid)
+                .is_some_and(|next| next.ts_ns < before)
     })
+}
+
+/// Whether a thread unlocks what itself has locked, and nothing of another's: it came before the
+/// one who was overtaken.
+fn of_its_own(before: &[Seen], unlock: &Seen) -> bool {
+    let (What::Lock(given) | What::Unlock(given)) = unlock.what else {
+        return false;
+    };
+    let mut own = before.iter().rev().filter(|seen| seen.tid == unlock.tid);
+    own.find_map(|seen| match seen.what {
+        What::Lock(taken) if taken.ino == given.ino && taken.end > given.start => {
+            Some(covers(taken, given))
+        }
+        What::Unlock(other) if other.ino == given.ino && other.end > given.start => Some(false),
+        _ => None,
+    })
+    .unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -97,6 +115,25 @@ mod tests {
         assert!(held(&events, 20, 0, 4, 3, 4));
         assert!(!held(&events, 20, 0, 12, 3, 4));
         assert!(!held(&events, 30, 0, 4, 3, 4));
+    }
+
+    #[test]
+    fn who_had_the_range_in_between_gave_up_his_own_lock() {
+        let events = [
+            event(1, 10, true, 0, 8),
+            event(2, 20, true, 0, 8),
+            event(3, 20, false, 0, 8),
+            event(4, 20, true, 16, 24),
+            event(9, 30, false, 0, 8),
+        ];
+        assert!(held(&events, 10, 0, 4, 6, 7));
+        // Another's lock it was where he had none.
+        let events = [
+            event(1, 10, true, 0, 8),
+            event(3, 20, false, 0, 8),
+            event(4, 20, true, 16, 24),
+        ];
+        assert!(!held(&events, 10, 0, 4, 6, 7));
     }
 
     #[test]
