@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
+use super::say::{Level, also, say};
 use crate::capture::{Converter, Source};
 use crate::event::{HookState, SCHEMA, Start};
 use crate::kernel::{Kernel, Roots, details, mountinfo, mounts, system};
-use crate::probe::{Options, Tracer};
+use crate::probe::{Options, Stages, Tracer};
 
 /// The filesystem whose hooks come with a module.
 const MODULE: &str = "btrfs";
@@ -26,8 +27,14 @@ pub struct Attached {
 pub fn attach(options: &Options) -> Result<Attached> {
     // First: it may be loaded while this is at work, and then nothing of it is known here.
     let absent = !module_came();
+    let mut stages = Stages::begin();
     let kernel = Kernel::probe(&Roots::default());
+    stages.over("types");
     let mut tracer = Tracer::attach(&kernel, options)?;
+    if options.verbose {
+        stages.add(&tracer.stages);
+        tell(&stages);
+    }
     let start = start(&kernel, &tracer);
     let flags = kernel.flags.clone();
     let converter = Converter::new(kernel.into_symbols(), flags, options.stacks);
@@ -39,6 +46,14 @@ pub fn attach(options: &Options) -> Result<Attached> {
         source,
         start,
     })
+}
+
+/// Says where the time went.
+fn tell(stages: &Stages) {
+    say(Level::Info, stages.line());
+    if let Some(programs) = stages.programs() {
+        also(Level::Info, programs);
+    }
 }
 
 /// Whether the filesystem has been loaded by now.

@@ -2,7 +2,9 @@
 
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
+use std::cell::RefCell;
 
+use super::ahead::{Ahead, Taken};
 use super::choice::Plan;
 use super::hook::{Attach, Hook, Kind, Part, Way};
 use super::settings::Resolved;
@@ -21,6 +23,8 @@ pub struct Attacher<'a> {
     pub refused: Option<&'a str>,
     /// Better plans that were not possible, with the reason.
     pub passed: &'a [(Plan, String)],
+    /// Programs that are loaded already, or were refused.
+    pub ahead: RefCell<Ahead>,
 }
 
 impl Attacher<'_> {
@@ -72,7 +76,7 @@ impl Attacher<'_> {
     }
 
     /// What is missing for a way, if anything is.
-    fn impossible(&self, hook: &Hook, way: &Way) -> Option<String> {
+    pub(super) fn impossible(&self, hook: &Hook, way: &Way) -> Option<String> {
         if let Some(fs) = hook.filesystem
             && self.kernel.has_filesystem(fs) == Some(false)
         {
@@ -101,10 +105,7 @@ impl Attacher<'_> {
     /// None of the tracepoints is there, and nothing else shows this part.
     fn no_tracepoint(&self, part: &Part) -> Option<String> {
         let attaches = || part.choices.iter().flat_map(|choice| *choice);
-        let absent = |attach: &Attach| {
-            attach.kind == Kind::RawTp
-                && self.kernel.tracepoint_exists(attach.target) == Some(false)
-        };
+        let absent = |attach: &Attach| self.tracepoint_absent(attach);
         let possible = |choice: &&[Attach]| !choice.iter().any(absent);
         if part.choices.iter().any(possible) {
             return None;
@@ -115,6 +116,11 @@ impl Attacher<'_> {
             "this kernel has no tracepoint {}",
             names.join(" or ")
         ))
+    }
+
+    /// It wants a tracepoint that this kernel does not have.
+    pub(super) fn tracepoint_absent(&self, attach: &Attach) -> bool {
+        attach.kind == Kind::RawTp && self.kernel.tracepoint_exists(attach.target) == Some(false)
     }
 
     fn attach_way(&self, ebpf: &mut Ebpf, way: &Way) -> Result<Vec<(Kind, String)>, String> {
@@ -160,17 +166,31 @@ impl Attacher<'_> {
         let program = ebpf
             .program_mut(attach.program)
             .ok_or("the object lacks its program")?;
-        let target = match attach.kind {
-            Kind::RawTp => attach.target.to_owned(),
-            _ => self.function(attach.target)?,
+        let target = self.target(attach)?;
+        let loaded = match self.ahead.borrow_mut().take(attach.program, &target) {
+            Taken::Done(result) => result,
+            Taken::ForAnother => {
+                unload_program(program);
+                load(program, &target, self.btf)
+            }
+            Taken::Nothing => load(program, &target, self.btf),
         };
-        load_and_attach(program, &target, self.btf).map_err(|e| match e {
+        let attached = loaded.and_then(|()| attach_to(program, &target));
+        attached.map_err(|e| match e {
             ProgramError::LoadError { .. } => {
                 format!("the verifier refuses {}: {}", attach.program, refusal(e))
             }
             e => format!("{} {target}: {}", attach.kind.name(), root_cause(e)),
         })?;
         Ok(target)
+    }
+
+    /// What a program goes to, as this kernel spells it.
+    pub(super) fn target(&self, attach: &Attach) -> Result<String, String> {
+        match attach.kind {
+            Kind::RawTp => Ok(attach.target.to_owned()),
+            _ => self.function(attach.target),
+        }
     }
 
     /// The function's symbol with the suffix that the compiler gave it.
@@ -214,32 +234,42 @@ fn report(
 /// Loads a program and attaches it to `target`.
 ///
 /// # Errors
-/// Those of the kernel; [`ProgramError::NotLoaded`] when types are needed and there are none.
+/// Those of [`load`] and [`attach_to`].
 pub fn load_and_attach(
     program: &mut Program,
     target: &str,
     btf: Option<&Btf>,
 ) -> Result<(), ProgramError> {
+    load(program, target, btf)?;
+    attach_to(program, target)
+}
+
+/// Loads a program; one for fentry or fexit is loaded for the function `target`.
+///
+/// # Errors
+/// Those of the kernel; [`ProgramError::NotLoaded`] when types are needed and there are none.
+pub fn load(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<(), ProgramError> {
     match program {
-        Program::RawTracePoint(program) => {
-            program.load()?;
-            program.attach(target)?;
-        }
-        Program::FEntry(program) => {
-            program.load(target, btf.ok_or(ProgramError::NotLoaded)?)?;
-            program.attach()?;
-        }
-        Program::FExit(program) => {
-            program.load(target, btf.ok_or(ProgramError::NotLoaded)?)?;
-            program.attach()?;
-        }
-        Program::KProbe(program) => {
-            program.load()?;
-            program.attach(target, 0)?;
-        }
-        _ => return Err(ProgramError::UnexpectedProgramType),
+        Program::RawTracePoint(program) => program.load(),
+        Program::FEntry(program) => program.load(target, btf.ok_or(ProgramError::NotLoaded)?),
+        Program::FExit(program) => program.load(target, btf.ok_or(ProgramError::NotLoaded)?),
+        Program::KProbe(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
     }
-    Ok(())
+}
+
+/// Attaches a program that is loaded.
+///
+/// # Errors
+/// Those of the kernel.
+pub fn attach_to(program: &mut Program, target: &str) -> Result<(), ProgramError> {
+    match program {
+        Program::RawTracePoint(program) => program.attach(target).map(drop),
+        Program::FEntry(program) => program.attach().map(drop),
+        Program::FExit(program) => program.attach().map(drop),
+        Program::KProbe(program) => program.attach(target, 0).map(drop),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }
 
 /// Unloads a program, which detaches it; one that was never loaded is left alone.

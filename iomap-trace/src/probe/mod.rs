@@ -1,15 +1,18 @@
 //! The hook table, the plan (the best probe for each hook, with the reason), loading, attaching.
 
+mod ahead;
 mod attach;
 mod choice;
 mod cost;
 mod counters;
 mod filters;
+mod functions;
 mod hook;
 mod hooks;
 mod object;
 mod settings;
 mod spares;
+mod stages;
 mod survey;
 mod tracer;
 mod trial;
@@ -18,5 +21,6 @@ pub use choice::Choice;
 pub use counters::{is_loss, losses};
 pub use filters::{Filters, PathFilter};
 pub use hooks::hook_of;
+pub use stages::Stages;
 pub use survey::survey;
 pub use tracer::{Options, Tracer};

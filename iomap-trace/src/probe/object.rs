@@ -14,6 +14,9 @@ const LOG_WARNINGS: u8 = 2;
 pub fn open(resolved: &Resolved, verbose: bool) -> Result<Ebpf> {
     let level = if verbose { LOG_WARNINGS } else { 0 };
     EbpfLoader::new()
+        // The programs are compiled without relocations: aya need not read the types of vmlinux,
+        // which takes as much time as all else here, and 20 MiB of memory.
+        .btf(None)
         .override_global("LAYOUT", &resolved.layout[..], true)
         .override_global("SETTINGS", &resolved.settings, true)
         .override_global("AYA_LOG_LEVEL", &level, true)

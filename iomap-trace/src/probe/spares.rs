@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use super::attach::{load_and_attach, unload};
+use super::functions::Functions;
 use super::hook::{Attach, Kind};
 
 /// How often the misses are looked at.
@@ -100,9 +101,17 @@ pub struct Spares {
     seen: bool,
 }
 
+/// The functions that spares for fentry and fexit go to.
+pub fn targets() -> impl Iterator<Item = &'static str> {
+    let spares = SPARES.iter().map(|spare| &spare.spare);
+    spares
+        .filter(|spare| matches!(spare.kind, Kind::Fentry | Kind::Fexit))
+        .map(|spare| spare.target)
+}
+
 impl Spares {
     /// Attaches what is needed by now.
-    pub fn mend(&mut self, ebpf: &mut Ebpf) {
+    pub fn mend(&mut self, ebpf: &mut Ebpf, functions: &Functions) {
         if self.looked.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }
@@ -120,13 +129,12 @@ impl Spares {
         if open.is_empty() || !self.seen {
             return;
         }
-        // Reading the types takes a while: once for all of them.
         let btf = OnceCell::new();
         for spare in open {
             let Some(missed) = missed(ebpf, spare.program) else {
                 continue;
             };
-            if attach(ebpf, &spare.spare, &btf) {
+            if attach(ebpf, &spare.spare, functions, &btf) {
                 self.attached.insert(spare.program, missed);
             } else {
                 unload(ebpf, spare.spare.program);
@@ -173,9 +181,14 @@ impl Spares {
     }
 }
 
-fn attach(ebpf: &mut Ebpf, attach: &Attach, btf: &OnceCell<Option<Btf>>) -> bool {
+fn attach(
+    ebpf: &mut Ebpf,
+    attach: &Attach,
+    functions: &Functions,
+    btf: &OnceCell<Option<Btf>>,
+) -> bool {
     let btf = match attach.kind {
-        Kind::Fentry | Kind::Fexit => btf.get_or_init(|| Btf::from_sys_fs().ok()).as_ref(),
+        Kind::Fentry | Kind::Fexit => btf.get_or_init(|| functions.btf().ok()).as_ref(),
         _ => None,
     };
     ebpf.program_mut(attach.program)

@@ -1,20 +1,24 @@
 //! Loads and attaches the programs, hook by hook.
 
 use anyhow::{Context, Result};
+use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use aya::{Btf, Ebpf};
 use rustix::thread::{MembarrierCommand, membarrier};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use super::ahead::Ahead;
 use super::attach::{Attacher, unload_program};
 use super::choice::{Choice, Plan};
 use super::cost::Cost;
 use super::counters;
 use super::filters::Filters;
+use super::functions::{self, Functions};
 use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, hook_of};
 use super::object;
 use super::settings;
-use super::spares::Spares;
+use super::spares::{self, Spares};
+use super::stages::Stages;
 use super::trial;
 use crate::error::{ExitKind, Fail};
 use crate::event::{HookReport, HookState, ProgramReport};
@@ -39,6 +43,9 @@ pub struct Tracer {
     /// Every hook, with its probe or the reason why it has none.
     pub hooks: Vec<HookReport>,
     plan: Plan,
+    /// Where the time of attaching went.
+    pub stages: Stages,
+    functions: Functions,
     spares: Spares,
     cost: Cost,
     gone: Gone,
@@ -75,20 +82,29 @@ impl Tracer {
     /// As [`Tracer::attach`], but a missing hook is only reported. Of several plans the first that
     /// has the essential hook is taken, else the last one.
     pub(super) fn try_attach(kernel: &Kernel, options: &Options) -> Result<Self> {
+        let mut stages = Stages::begin();
         raise_memlock();
         // Before anything runs, so that cost and counters begin together.
         let cost = Cost::begin();
         let plans = options.choice.plans();
-        let btf = plans
-            .contains(&Plan::Fexit)
-            .then(|| Btf::from_sys_fs().ok())
-            .flatten();
+        let functions = match &kernel.types {
+            Ok(types) if plans.contains(&Plan::Fexit) => {
+                let names = functions::targets(HOOKS).chain(spares::targets());
+                Functions::find(types, names.chain([trial::SYMBOL]))
+            }
+            _ => Functions::default(),
+        };
+        let btf = functions.btf().ok();
+        stages.over("function ids");
         let mut passed: Vec<(Plan, String)> = Vec::new();
         let mut last = None;
         for &plan in plans {
             let resolved = settings::resolve(kernel, options, plan);
+            stages.over("symbols");
             let mut ebpf = object::open(&resolved, options.verbose)?;
+            stages.over("maps");
             let trial = trial::plan(&mut ebpf, plan, btf.as_ref());
+            stages.over("trial");
             if let Err(why) = &trial
                 && plans.len() > 1
             {
@@ -102,9 +118,17 @@ impl Tracer {
                 btf: btf.as_ref(),
                 refused: trial.as_ref().err().map(String::as_str),
                 passed: &passed,
+                ahead: RefCell::default(),
             };
+            let ahead = Ahead::load(&attacher, &mut ebpf, HOOKS);
+            attacher.ahead.replace(ahead);
+            stages.over("verifier");
             let attach = |hook| attacher.attach(&mut ebpf, hook);
             let mut hooks: Vec<_> = HOOKS.iter().map(attach).collect();
+            let mut ahead = attacher.ahead.take();
+            ahead.unload_rest(&mut ebpf);
+            stages.loaded(ahead.took());
+            stages.over("attaching");
             hooks.reverse();
             say_what_hangs_on_dio(&mut hooks);
             let essential = hooks.iter().find(|h| h.hook == ESSENTIAL).cloned();
@@ -121,6 +145,8 @@ impl Tracer {
             ebpf,
             hooks,
             plan,
+            stages,
+            functions,
             spares: Spares::default(),
             cost,
             gone: Gone::default(),
@@ -170,7 +196,7 @@ impl Tracer {
     /// Stands in for programs that are missed, and measures what all of them cost; to be called
     /// several times a second.
     pub fn mend(&mut self) {
-        self.spares.mend(&mut self.ebpf);
+        self.spares.mend(&mut self.ebpf, &self.functions);
         let ebpf = &self.ebpf;
         self.cost.tick(|| figures(ebpf));
     }

@@ -5,7 +5,8 @@ use aya::{Btf, Ebpf};
 
 use super::choice::Plan;
 
-const SYMBOL: &str = "invalidate_inode_pages2_range";
+/// What the empty programs go to.
+pub const SYMBOL: &str = "invalidate_inode_pages2_range";
 
 /// Attaches an empty program and takes it away again.
 ///

@@ -53,11 +53,13 @@ impl Types {
     pub fn load(roots: &Roots) -> Result<Self, NoBtf> {
         let path = roots.btf.join("vmlinux");
         let refuse = |why: &dyn fmt::Display| NoBtf(format!("{}: {why}", path.display()));
-        let bytes = std::fs::read(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => refuse(&"does not exist"),
-            _ => refuse(&e),
+        let base = source::parse(&path).map_err(|e| match e {
+            btf_rs::Error::IO(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                refuse(&"does not exist")
+            }
+            btf_rs::Error::IO(e) => refuse(&e),
+            e => refuse(&e),
         })?;
-        let base = source::parse(&bytes).map_err(|e| refuse(&e))?;
         let mut unread = Vec::new();
         let mut modules = Vec::new();
         for &name in MODULES {
@@ -135,6 +137,13 @@ impl Types {
     pub fn has_function(&self, name: &str) -> bool {
         let is_function = |ty: Type| matches!(ty, Type::Func(_));
         self.sections.iter().any(|s| s.named(name).any(is_function))
+    }
+
+    /// Id of a function of vmlinux that tracing may attach to: the first of that name, as the kernel
+    /// and its tools take it.
+    pub fn vmlinux_function(&self, name: &str) -> Option<u32> {
+        let vmlinux = self.sections.first()?;
+        vmlinux.function(name)
     }
 
     /// Members of the enum `name` in the order of their declaration; empty when there is none.

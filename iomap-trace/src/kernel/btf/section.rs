@@ -62,6 +62,15 @@ impl Section {
             .filter(move |ty| name_of(&self.btf, ty) == name)
     }
 
+    /// Id of the first own function of that name.
+    pub fn function(&self, name: &str) -> Option<u32> {
+        // Ids of one name are in order.
+        ids(&self.names, hash(name)).find(|id| {
+            let ty = self.btf.resolve_type_by_id(*id).ok();
+            ty.is_some_and(|ty| matches!(ty, Type::Func(_)) && name_of(&self.btf, &ty) == name)
+        })
+    }
+
     /// Own enums, named or not, that have this enumerator: all their members, in order.
     pub fn enums_with(&self, enumerator: &str) -> impl Iterator<Item = Vec<(String, i64)>> {
         ids(&self.enumerators, hash(enumerator))
