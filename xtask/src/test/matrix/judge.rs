@@ -35,6 +35,8 @@ pub struct Report {
     pub sizes: Sizes,
     /// What is not as it should be.
     pub wrong: Vec<String>,
+    /// What happened too seldom for anything to be shown: no fault of the tracer, but no proof.
+    pub scarce: Vec<String>,
     /// What there is to say beside.
     pub notes: Vec<String>,
 }
@@ -64,6 +66,11 @@ pub struct Cell {
 }
 
 impl Report {
+    /// All for which the kernel does not pass.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        self.wrong.iter().chain(&self.scarce)
+    }
+
     /// Adds faults of one kind, some of them one by one.
     fn faults(&mut self, what: &str, faults: &[String]) {
         for fault in faults.iter().take(EXAMPLES) {
@@ -215,9 +222,11 @@ fn judge_run(
                     .push(format!("{unnamed}: {number}, the first: {first}"));
             }
         }
-        report
-            .wrong
-            .extend(fiemap::wrong(log, run, series).map(|why| format!("{what}: {why}")));
+        if fiemap::is_expected(run, series) {
+            let told = |why| format!("{what}: {why}");
+            report.wrong.extend(fiemap::wrong(log, run).map(told));
+            report.scarce.extend(fiemap::scarce(log, run).map(told));
+        }
         cells.push(Cell {
             plan,
             causes,
@@ -271,7 +280,7 @@ fn shown(series: &str, report: &mut Report) {
     let mmap = |row: &&Row| row.workload == "mmap" && row.fs != "btrfs";
     if sum(&mut report.rows.iter().filter(mmap)) == 0 {
         report
-            .wrong
+            .scarce
             .push("no failure on xfs or ext4: nothing was shown".to_owned());
     }
     let seed = |row: &&Row| row.workload.starts_with("buffered") && row.fs == "btrfs";
@@ -279,7 +288,7 @@ fn shown(series: &str, report: &mut Report) {
     let ordered = cells.filter_map(|cell| cell.causes.causes.get("ordered-io"));
     let ordered = ordered.copied().max().unwrap_or(0);
     if blocks(series) && ordered < SHOWN {
-        report.wrong.push(format!(
+        report.scarce.push(format!(
             "ordered I/O was in the way {ordered} times only: nothing was shown"
         ));
     }
@@ -329,7 +338,7 @@ mod tests {
         std::fs::create_dir(&dir).unwrap();
         let report = judge(&dir, "6.1", Path::new("/nonexistent"));
         std::fs::remove_dir_all(&dir).unwrap();
-        let wrong = report.wrong.join("\n");
+        let wrong = [report.wrong, report.scarce].concat().join("\n");
         for what in [
             "run.kprobe: cannot read",
             "killed.fexit: cannot read",

@@ -316,7 +316,8 @@ impl Log {
         let of_writes = ["dio_", "post", "stale"];
         let others = self.sum(|name| {
             let missed = name.ends_with(".missed");
-            name == "map-return.lost" || missed && of_writes.iter().any(|part| name.contains(part))
+            ["map-return.lost", "map.unwitnessed"].contains(&name)
+                || missed && of_writes.iter().any(|part| name.contains(part))
         });
         self.lost() + others
     }

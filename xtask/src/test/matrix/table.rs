@@ -42,7 +42,7 @@ pub fn text(report: &Report) -> String {
     for note in &report.notes {
         let _ = writeln!(out, "note: {note}");
     }
-    for fault in &report.wrong {
+    for fault in report.all() {
         let _ = writeln!(out, "WRONG: {fault}");
     }
     out

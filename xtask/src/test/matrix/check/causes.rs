@@ -4,6 +4,9 @@ use super::super::log::Case;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// Of a hundred failures of the phase `map`, so many must be exact where that is asked for.
+const EXACT_MAP: u64 = 75;
+
 /// The failures of a run in a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Causes {
@@ -19,6 +22,8 @@ pub struct Causes {
     pub flags: BTreeMap<String, u64>,
     /// Number of exact ones.
     pub exact: u64,
+    /// Those of them that are of the phase `map`.
+    pub exact_map: u64,
     /// All.
     pub all: u64,
 }
@@ -40,6 +45,7 @@ impl Causes {
                 *sum.unknown.entry(reason.to_owned()).or_default() += 1;
             } else if case.exact() {
                 sum.exact += 1;
+                sum.exact_map += u64::from(case.failure.phase == "map");
             } else {
                 let what = format!("{}: {reason}", verdict.cause);
                 *sum.window.entry(what).or_default() += 1;
@@ -58,7 +64,9 @@ impl Causes {
         self.all - self.causes.get("unknown").copied().unwrap_or(0)
     }
 
-    /// What is wrong when at least so many of a hundred must have a cause, and be exact.
+    /// What is wrong when at least so many of a hundred must have a cause, and be exact; of those
+    /// where the kernel found folios again while it mapped the range, fewer: when two brought some
+    /// back, nothing says whose it met.
     pub fn wrong(&self, known: u64, exact: Option<u64>) -> Vec<String> {
         let mut wrong = Vec::new();
         if let Some(number) = self.causes.get("writeback-error") {
@@ -71,13 +79,19 @@ impl Causes {
             let share = Share(self.known(), self.all);
             wrong.push(format!("only {share} have a cause; {reasons}"));
         }
-        if let Some(exact) = exact
-            // One of a few is no share.
-            && (self.exact + 1) * 100 < exact * self.all
+        let map = self.phase("map");
+        let refused = (self.exact - self.exact_map, self.all - map);
+        let met = (self.exact_map, map);
+        for (exact, (part, all)) in exact
+            .into_iter()
+            .flat_map(|e| [(e, refused), (EXACT_MAP, met)])
         {
-            let reasons = listed(&self.window);
-            let share = Share(self.exact, self.all);
-            wrong.push(format!("only {share} are exact; {reasons}"));
+            // One of a few is no share.
+            if (part + 1) * 100 < exact * all {
+                let reasons = listed(&self.window);
+                let share = Share(part, all);
+                wrong.push(format!("only {share} of {all} are exact; {reasons}"));
+            }
         }
         wrong
     }
@@ -136,9 +150,15 @@ mod tests {
             wrong,
             [
                 "only 75.0 % have a cause; 1 no reason given",
-                "only 50.0 % are exact; 1 ordered-io: no reason given"
+                "only 50.0 % of 4 are exact; 1 ordered-io: no reason given"
             ]
         );
+        let mut map = window.clone();
+        map.failure.phase = "map".to_owned();
+        let causes = Causes::new(&[&exact, &map, &exact]);
+        assert!(causes.wrong(99, Some(99)).is_empty());
+        let causes = Causes::new(&[&exact, &map, &map]);
+        assert_eq!(causes.wrong(99, Some(99)).len(), 1);
         assert!(Causes::default().wrong(100, Some(100)).is_empty());
         let flush = case("writeback-error", "exact");
         assert_eq!(Causes::new(&[&flush]).wrong(98, None).len(), 1);

@@ -2,14 +2,13 @@
 
 use super::super::files::Run;
 use super::super::kernel::locks::{self, Lock};
-use super::super::kernel::{Range, Seen, What, own};
+use super::super::kernel::own::{self, LATE_NS};
+use super::super::kernel::{Range, Seen, What};
 use super::super::log::{Case, Holder, Log, Refusal};
 use std::collections::BTreeMap;
 
 /// How much the clocks of the tracers and of the kernel's trace may differ.
 const SKEW_NS: u64 = 50_000;
-/// How much later than the kernel's trace a tracer can see an event, when it is preempted in between.
-const LATE_NS: u64 = 20_000_000;
 
 /// What came of it for a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,9 @@
 use super::{Range, Seen, What};
 use std::ops::RangeInclusive;
 
+/// For how long a thread on a busy guest is preempted at most.
+pub const LATE_NS: u64 = 20_000_000;
+
 /// Whether thread `tid` can have held the whole of `wanted` at some instant from `from` to `to`, by
 /// an attempt made in `tried`.
 pub fn can_have_held(
@@ -49,12 +52,23 @@ pub fn can_have_held(
                     // Nobody unlocks what he does not hold (the front that he gives back before he
                     // waits is his, too): unlocks that others made meanwhile were of their locks,
                     // from before this attempt came through.
-                    What::Unlock(back) if covers(back, wanted) => return next.ts_ns >= from,
+                    What::Unlock(back) if covers(back, wanted) => {
+                        return done_ns(events, next) >= from;
+                    }
                     _ => {}
                 }
             }
             !unlocked(events, wanted, since, from)
         })
+}
+
+/// When a thread had certainly done what one of its events announced: at its next one, or as long
+/// after it as a thread is preempted at most.
+fn done_ns(events: &[Seen], of: &Seen) -> u64 {
+    let mut later = events.iter().filter(|seen| seen.tid == of.tid);
+    let next = later.find(|seen| seen.ts_ns > of.ts_ns);
+    let latest = of.ts_ns + LATE_NS;
+    next.map_or(latest, |next| next.ts_ns.min(latest))
 }
 
 fn covers(range: Range, wanted: Range) -> bool {
@@ -168,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn an_unlock_is_over_at_the_next_event_of_its_thread() {
+        let events = [
+            event(1, 10, true, 0, 8),
+            event(3, 10, false, 0, 8),
+            event(9, 10, true, 16, 24),
+        ];
+        assert!(held(&events, 10, 0, 4, 8, 9));
+        assert!(!held(&events, 10, 0, 4, 10, 11));
+        assert!(held(&events[..2], 10, 0, 4, LATE_NS, LATE_NS));
+        assert!(!held(&events[..2], 10, 0, 4, LATE_NS + 4, LATE_NS + 4));
+    }
+
+    #[test]
     fn who_unlocks_later_has_held_until_then() {
         // 10 is preempted after its event: 20, who asked later, is done before it goes on.
         let events = [
@@ -178,7 +205,7 @@ mod tests {
             event(9, 10, false, 0, 8),
         ];
         assert!(held(&events, 10, 0, 4, 5, 6));
-        assert!(!held(&events, 10, 0, 4, 10, 11));
+        assert!(!held(&events, 10, 0, 4, LATE_NS + 10, LATE_NS + 11));
         // The same, where 10 meets an obstacle at 4 in the end.
         let mut front = events;
         front[4] = event(9, 10, true, 4, 8);
