@@ -66,9 +66,26 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Looks at everything but the symbols, which are read when they are first asked for. Never
-    /// fails: what cannot be read carries its reason.
+    /// Looks at everything, at the types and the symbols at the same time. Never fails: what cannot
+    /// be read carries its reason.
     pub fn probe(roots: &Roots) -> Self {
+        let symbols = LazySymbols::new(roots);
+        let mut kernel = std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("symbols".to_owned());
+            // Without a thread they are read when they are first asked for.
+            let _ = thread.spawn_scoped(scope, || symbols.get().is_ok());
+            Self::look(roots)
+        });
+        kernel.symbols = symbols;
+        let types = kernel.types.as_ref().ok();
+        kernel.facts = facts::read(types, kernel.btrfs.build(), |name| {
+            kernel.tracepoint_exists(name)
+        });
+        kernel
+    }
+
+    /// All but the symbols, and what follows from both.
+    fn look(roots: &Roots) -> Self {
         let lines = mountinfo::read(roots);
         let filesystems = details::read(lines.as_deref().unwrap_or_default(), roots);
         let tracefs = match &lines {
@@ -85,7 +102,7 @@ impl Kernel {
             }
             Err(e) => btrfs::Source::Unknown(format!("no type information ({e})")),
         };
-        let mut kernel = Self {
+        Self {
             page_size: system::page_size(),
             boot_id: system::boot_id(roots),
             privileges: Privileges::read(roots),
@@ -108,12 +125,7 @@ impl Kernel {
             facts: Facts::default(),
             roots: roots.clone(),
             symbols: LazySymbols::new(roots),
-        };
-        let types = kernel.types.as_ref().ok();
-        kernel.facts = facts::read(types, kernel.btrfs.build(), |name| {
-            kernel.tracepoint_exists(name)
-        });
-        kernel
+        }
     }
 
     /// Kernel symbols, read on the first call; an error says why there are none.

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod attach;
+mod blind;
 mod choice;
 mod cost;
 mod counters;
