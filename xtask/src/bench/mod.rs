@@ -8,6 +8,7 @@ mod overhead;
 mod process;
 mod reports;
 mod rivals;
+mod start;
 mod text;
 
 use anyhow::{Result, ensure};
@@ -62,6 +63,8 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     overhead: overhead::Options,
+    #[command(flatten)]
+    start: start::Options,
 }
 
 impl Args {
@@ -78,6 +81,9 @@ impl Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     if args.overhead.wanted() {
         return overhead::run(&args.overhead);
+    }
+    if args.start.wanted() {
+        return start::run(&args.start);
     }
     let toolchain = Toolchain::pinned()?;
     let dir = util::target_dir().join("bench");
