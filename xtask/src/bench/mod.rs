@@ -64,7 +64,7 @@ pub struct Args {
     #[command(flatten)]
     overhead: overhead::Options,
     #[command(flatten)]
-    start: start::Options,
+    start: start::Starts,
 }
 
 impl Args {

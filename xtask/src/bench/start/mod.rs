@@ -18,7 +18,7 @@ const FILESYSTEM: (&str, &[&str]) = ("xfs", &["-q", "-f"]);
 
 /// Arguments of `bench --start`.
 #[derive(clap::Args)]
-pub struct Options {
+pub struct Starts {
     /// How long it takes to the first row, and nothing else
     #[arg(long, conflicts_with = "overhead")]
     start: bool,
@@ -31,7 +31,7 @@ pub struct Options {
     started: Option<PathBuf>,
 }
 
-impl Options {
+impl Starts {
     /// Whether this bench was asked for.
     pub const fn wanted(&self) -> bool {
         self.start
@@ -42,7 +42,7 @@ impl Options {
 ///
 /// # Errors
 /// When this is not root, or something cannot be built or run.
-pub fn run(args: &Options) -> Result<ExitCode> {
+pub fn run(args: &Starts) -> Result<ExitCode> {
     ensure!(
         util::is_root(),
         "only root can mount filesystems and trace: run it as root"
@@ -69,4 +69,20 @@ fn build() -> Result<PathBuf> {
     cargo.args(["build", "--locked", "--release", "--package", "iomap-trace"]);
     util::run(cargo.args(["--bin", "iomap-trace"]))?;
     Ok(util::target_dir().join("release/iomap-trace"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[derive(clap::Parser)]
+    struct Bench {
+        #[command(flatten)]
+        _args: crate::bench::Args,
+    }
+
+    #[test]
+    fn the_options_of_the_benches_go_together() {
+        Bench::command().debug_assert();
+    }
 }
