@@ -22,8 +22,8 @@ use compact_str::format_compact;
 use crate::event::{Phase, Text};
 
 use super::case::Case;
-use super::folio::Why;
 use super::losses::{Hooks, Losses};
+use super::why::Why;
 use super::{Cause, Confidence};
 
 const LOCKS: Hooks = Hooks::EXTENT_LOCK.and(Hooks::ORDERED);

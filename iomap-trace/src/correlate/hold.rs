@@ -18,8 +18,9 @@ use std::ops::ControlFlow;
 use crate::event::HolderKind;
 
 use super::case::{Folio, UNLOCK_LINGERS_NS};
-use super::folio::{Look, Who, Why, cause_of, lock_window_begin, may_refuse};
+use super::folio::{Look, cause_of, lock_window_begin, may_refuse};
 use super::held::{Held, UNLOCK_TAKES_NS};
+use super::why::{Who, Why};
 
 /// An unlock and the next lock can both be under way, each between its event and its effect, for at
 /// most this long: the time of the probes themselves.

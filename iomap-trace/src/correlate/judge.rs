@@ -6,7 +6,8 @@ use crate::event::{Facts, HookState, Phase, Start, Text, Touched};
 
 use super::case::Case;
 use super::evidence::Evidence;
-use super::folio::{Look, Run, Who, Why, explain};
+use super::folio::{Look, Run, explain};
+use super::why::{Who, Why};
 use super::{Cause, Confidence, Verdict, Witness};
 
 /// What the judge knows of the run.

@@ -23,6 +23,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod why;
 mod witnesses;
 
 pub use engine::{Engine, Judged, Open};

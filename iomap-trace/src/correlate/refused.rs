@@ -7,8 +7,9 @@ use crate::event::Touched;
 
 use super::Cause;
 use super::case::{Case, Folio};
-use super::folio::{Look, Who, Why, buffered, why_window};
+use super::folio::{Look, buffered, why_window};
 use super::hold::refused_by_lock;
+use super::why::{Who, Why};
 
 /// Explains the `number`th folio, whose release was asked for at `entered`, and refused.
 pub fn explain_refused<'a>(

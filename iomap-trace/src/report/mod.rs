@@ -18,6 +18,8 @@ mod parts;
 mod perfetto;
 mod progress;
 mod replay;
+#[cfg(test)]
+mod replay_tests;
 mod session;
 mod summary;
 mod summary_text;
