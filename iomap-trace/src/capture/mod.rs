@@ -3,6 +3,7 @@
 mod attributes;
 mod convert;
 mod files;
+mod front;
 mod how;
 mod kmsg;
 mod loss;

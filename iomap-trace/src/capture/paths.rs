@@ -11,6 +11,9 @@ use super::subvolume;
 /// `BTRFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
 const BTRFS: u64 = 0x9123_683e;
 
+/// How long a path is not read again: that takes three system calls, several times what all the rest
+/// of a failure does, and a record waits longer in the ring buffer.
+const FRESH: Duration = Duration::from_millis(20);
 /// How long an inode without a path is not looked for again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Inodes that are remembered.
@@ -26,7 +29,10 @@ struct Known {
     /// What was found last. It outlives the writer, but not the writer's pid: another writer may
     /// write another file with the same number.
     last: Found,
+    /// When it was looked for.
     when: Instant,
+    /// When the path was read, through the same.
+    read: Option<Instant>,
 }
 
 /// Finds paths, and remembers where.
@@ -50,8 +56,13 @@ impl Paths {
         };
         let known = self.known.get_mut(&key);
         if let Some(known) = known {
+            if known.read.is_some_and(|read| read.elapsed() < FRESH) {
+                return known.last.clone();
+            }
+            known.read = None;
             if let Some(found) = known.through.as_ref().and_then(|through| through.read(key)) {
                 known.last = found.clone();
+                known.read = Some(Instant::now());
                 return found;
             }
             if known.pid == pid && known.when.elapsed() < RETRY {
@@ -113,6 +124,7 @@ impl Paths {
             .or_else(|| any_process(key));
         let found = through.as_ref().and_then(|through| through.read(key));
         let before = self.known.remove(&key).filter(|known| known.pid == pid);
+        let read = found.is_some().then(Instant::now);
         let last = found.or_else(|| Some(before?.last)).unwrap_or_default();
         if self.known.len() >= CAPACITY {
             self.known.clear();
@@ -122,6 +134,7 @@ impl Paths {
             through,
             last: last.clone(),
             when: Instant::now(),
+            read,
         };
         self.known.insert(key, known);
         last
@@ -154,8 +167,11 @@ mod tests {
         assert_eq!(paths.find(us, &inode).path.as_deref(), path.to_str());
         let other = dir.path().join("other");
         std::fs::rename(&path, &other).unwrap();
+        assert_eq!(paths.find(us, &inode).path.as_deref(), path.to_str());
+        std::thread::sleep(FRESH);
         assert_eq!(paths.find(us, &inode).path.as_deref(), other.to_str());
         drop(file);
+        std::thread::sleep(FRESH);
         assert_eq!(paths.find(us, &inode).path.as_deref(), other.to_str());
         inode.dev ^= 1;
         assert_eq!(paths.find(us, &inode), Found::default());

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::convert::Converter;
+use super::front::Front;
 use super::loss::Losses;
 use super::muted::Muted;
 use super::tally::Tally;
@@ -13,10 +14,12 @@ use crate::clock::boot_ns;
 use crate::event::{Event, Mark, Phase, decode};
 use crate::probe::Filters;
 
-/// Records of one drain: more would keep signals and timers waiting.
-const BATCH: usize = 4096;
+/// Records of one drain: more would keep signals and timers waiting, and their rows take memory.
+const BATCH: usize = 1024;
 /// Batches of one tick.
-const BATCHES: usize = 4;
+const BATCHES: usize = 16;
+/// Records after which a mark is due before the next tick: those that are not judged take memory.
+const MANY: u64 = 1024;
 /// Marks go on for this long after the last record, so that whatever waits is decided.
 const MARKS_AFTER_NS: u64 = 4_000_000_000;
 /// How often the counters are read while no record comes: then little is said of a loss but that it
@@ -31,6 +34,9 @@ pub struct Source {
     ring: RingBuf<MapData>,
     converter: Converter,
     filters: Filters,
+    front: Front,
+    /// Records since the last mark.
+    unmarked: u64,
     last_record_ns: u64,
     losses: Losses,
     muted: Muted,
@@ -42,9 +48,11 @@ impl Source {
     /// A source over a ring buffer. `filters` are those that the programs cannot apply.
     pub fn new(ring: RingBuf<MapData>, converter: Converter, filters: Filters) -> Self {
         Self {
+            front: Front::of(ring.as_fd()),
             ring,
             converter,
             filters,
+            unmarked: 0,
             last_record_ns: 0,
             losses: Losses::new(boot_ns()),
             muted: Muted::default(),
@@ -65,13 +73,18 @@ impl Source {
     /// # Errors
     /// Those of `sink`.
     pub fn drain(&mut self, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<bool> {
+        let began_ns = boot_ns();
+        self.front.begin(began_ns);
         for _ in 0..BATCH {
             let Some(item) = self.ring.next() else {
+                self.front.emptied();
                 return Ok(false);
             };
             let decoded = decode(&item);
+            self.front.passed(item.len());
             drop(item);
-            self.last_record_ns = boot_ns();
+            self.unmarked += 1;
+            self.last_record_ns = began_ns;
             let Ok(record) = decoded else {
                 self.tally.undecodable += 1;
                 continue;
@@ -93,7 +106,8 @@ impl Source {
         Ok(true)
     }
 
-    /// Drains, tells what was lost, and then marks the moment before: called on a timer.
+    /// Drains, tells what was lost, and then marks the moment up to which all have come: called on a
+    /// timer.
     ///
     /// # Errors
     /// Those of `sink`.
@@ -102,17 +116,38 @@ impl Source {
         counters: Counters,
         sink: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
-        let ts_ns = boot_ns();
         for _ in 0..BATCHES {
             if !self.drain(sink)? {
-                if self.busy(ts_ns) || self.accounted_ago_ns() >= IDLE_READING_NS {
-                    self.account(counters, sink)?;
-                }
-                return self.mark(ts_ns, sink);
+                break;
             }
         }
-        // There is more than a tick can take: the next one goes on.
-        Ok(())
+        let Some(ts_ns) = self.front.complete() else {
+            return Ok(());
+        };
+        if self.busy(ts_ns) || self.accounted_ago_ns() >= IDLE_READING_NS {
+            self.account(counters, sink)?;
+        }
+        self.mark(ts_ns, sink)
+    }
+
+    /// The same without draining, where many records have come since the last mark: called after
+    /// each drain.
+    ///
+    /// # Errors
+    /// Those of `sink`.
+    pub fn keep_up(
+        &mut self,
+        counters: Counters,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        if self.unmarked < MANY {
+            return Ok(());
+        }
+        let Some(ts_ns) = self.front.complete() else {
+            return Ok(());
+        };
+        self.account(counters, sink)?;
+        self.mark(ts_ns, sink)
     }
 
     /// Drains what is left when the programs are detached.
@@ -171,6 +206,7 @@ impl Source {
             let shed = self.losses.of_shed(boot_ns());
             shed.into_iter().map(Event::Loss).try_for_each(&mut *sink)?;
             sink(Event::Mark(Mark { ts_ns }))?;
+            self.unmarked = 0;
         }
         Ok(())
     }

@@ -3,11 +3,12 @@
 use anyhow::{Context, Result};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::process::Child;
 use tokio::time::MissedTickBehavior;
 
@@ -36,6 +37,10 @@ use crate::report::{self, Cost, Observer, Summary};
 /// A record can be committed without waking the reader (aya 0.14), so look this often anyway; the
 /// log is flushed at the same time.
 const TICK: Duration = Duration::from_millis(100);
+
+/// While records come, they gather for this long: each would wake this process up otherwise, and its
+/// writer would pay for that.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// While records come, the misses of programs are read this often: a verdict is not `exact` where
 /// evidence may have been missed between two readings.
@@ -259,6 +264,9 @@ impl Live {
         // SAFETY: the descriptor is owned by the registration and stays open as long.
         let ring = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }
             .context("the ring buffer cannot be polled")?;
+        let mut drained = Instant::now();
+        // Nobody tells again of records that a drain has left.
+        let mut more = false;
         loop {
             tokio::select! {
                 biased;
@@ -279,6 +287,7 @@ impl Live {
                 }
                 _ = ticks.tick() => {
                     let Attached { tracer, source, .. } = &mut self.attached;
+                    drained = Instant::now();
                     source.tick(&|| tracer.counters(), &mut |event| self.sink.take(event))?;
                     tracer.mend();
                     if let Some(observer) = &self.observer {
@@ -305,16 +314,24 @@ impl Live {
                         metrics.answer(question, present);
                     }
                 }
-                ready = ring.readable() => {
+                ready = readable(&ring, more) => {
+                    if let Some(mut ready) = ready.context("the ring buffer cannot be polled")? {
+                        if drained.elapsed() < GATHER {
+                            tokio::time::sleep(GATHER).await;
+                        }
+                        // Before the drain: who comes after it, wakes this up again.
+                        ready.clear_ready();
+                    }
                     let Attached { tracer, source, .. } = &mut self.attached;
-                    source.drain(&mut |event| self.sink.take(event))?;
+                    more = source.drain(&mut |event| self.sink.take(event))?;
+                    drained = Instant::now();
                     if source.accounted_ago_ns() >= MISSES_NS {
                         let missed = || tracer.missed_parties();
                         source.account(&missed, &mut |event| self.sink.take(event))?;
                     }
+                    source.keep_up(&|| tracer.counters(), &mut |event| self.sink.take(event))?;
                     self.sink.show()?;
                     self.turn_if_due()?;
-                    ready.context("the ring buffer cannot be polled")?.clear_ready();
                 }
             }
             if self.sink.full() {
@@ -461,5 +478,16 @@ impl Live {
             clock: Some(system::clock()),
             process: Some(self.accounts.process(&self.attached.tracer)),
         }
+    }
+}
+
+/// Waits until the ring buffer tells of records, or not at all where there are `more`.
+async fn readable(
+    ring: &AsyncFd<OwnedFd>,
+    more: bool,
+) -> std::io::Result<Option<AsyncFdReadyGuard<'_, OwnedFd>>> {
+    match more {
+        true => Ok(None),
+        false => ring.readable().await.map(Some),
     }
 }
