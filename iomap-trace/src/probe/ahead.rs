@@ -84,6 +84,11 @@ impl Ahead {
         }
     }
 
+    /// Whether nobody has taken the program yet.
+    pub fn has(&self, program: &str) -> bool {
+        self.done.contains_key(program)
+    }
+
     /// Unloads what nobody took.
     pub fn unload_rest(&mut self, ebpf: &mut Ebpf) {
         for program in std::mem::take(&mut self.done).into_keys() {
@@ -199,6 +204,6 @@ mod tests {
         assert!(matches!(taken, Taken::Nothing), "{taken:?}");
         let taken = ahead.take("page_dirtied", "writeback_dirty_page");
         assert!(matches!(taken, Taken::Done(Ok(()))), "{taken:?}");
-        assert!(ahead.done.is_empty());
+        assert!(ahead.done.is_empty() && !ahead.has("page_dirtied"));
     }
 }

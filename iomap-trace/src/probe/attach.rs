@@ -132,7 +132,7 @@ impl Attacher<'_> {
                 Err(why) => {
                     // Half a hook is none.
                     for attach in way.parts.iter().flat_map(|p| p.choices).flat_map(|c| *c) {
-                        unload(ebpf, attach.program);
+                        self.give_up(ebpf, attach.program);
                     }
                     return Err(why);
                 }
@@ -153,12 +153,20 @@ impl Attacher<'_> {
                 Err(why) => reasons.push(why),
             }
             for attach in *choice {
-                unload(ebpf, attach.program);
+                self.give_up(ebpf, attach.program);
             }
         }
         // A verifier's refusal says more than the absence of a function that another kernel has.
         let telling = reasons.iter().find(|why| why.contains("verifier"));
         Err(telling.or(reasons.last()).cloned().unwrap_or_default())
+    }
+
+    /// Unloads a program of a choice that was not possible; one that nobody has taken yet may be
+    /// wanted by the next one, and is not attached.
+    fn give_up(&self, ebpf: &mut Ebpf, program: &str) {
+        if !self.ahead.borrow().has(program) {
+            unload(ebpf, program);
+        }
     }
 
     /// Loads and attaches a program; returns the name of what it is attached to.
