@@ -109,11 +109,13 @@ fn finish<C: EbpfContext>(ctx: &C, record: &mut FailureRecord) -> Result<(), Fau
         return Ok(());
     }
     walk::walk(record, Scratch::Complete);
-    if record.folios == 0 && !alone_is_evidence(record) {
+    // Read again: the verifier need not tell the phases apart during the walk.
+    let phase = walk::forget(&mut record.phase);
+    if record.folios == 0 && !alone_is_evidence(record, phase) {
         return Ok(());
     }
     let filtered = failure::filtered(record);
-    if record.phase == PHASE_POST
+    if phase == PHASE_POST
         && let Some(state) = INODES.get_ptr_mut(failure::mapping(record))
     {
         // A failure that is left out explains the change of wb_err all the same.
@@ -136,8 +138,8 @@ fn same_error(one: u32, other: u32) -> bool {
 
 /// No folio is left: only a change of `wb_err` that no record has told yet is evidence.
 #[inline(always)]
-fn alone_is_evidence(record: &mut FailureRecord) -> bool {
-    if record.phase == PHASE_MAP {
+fn alone_is_evidence(record: &mut FailureRecord, phase: u32) -> bool {
+    if phase == PHASE_MAP {
         count(Counter::MapUnwitnessed);
         return false;
     }

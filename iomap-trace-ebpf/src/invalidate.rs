@@ -9,10 +9,10 @@ use iomap_trace_ebpf::{
 };
 
 use crate::maps::{
-    DIO_BY_KIOCB, Dio, ENTRY_STACKS, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST, Scratch,
+    DIO_BY_KIOCB, Dio, ENTRY_STACKS, FAILED_DIO, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST, Scratch,
 };
 use crate::read::{Fault, count, member, setting};
-use crate::{actor, btrfs, failure, walk, write};
+use crate::{actor, btrfs, failure, mem, walk, write};
 
 /// `iomap_dio_invalidate_fail(inode, pos, len)`, in the task that submits.
 #[raw_tracepoint]
@@ -30,7 +30,7 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let pos: u64 = ctx.arg(1);
     let len: u64 = ctx.arg(2);
     let mapping = member!(host, inode_i_mapping as u64)?;
-    let begun = begun(mapping, pos);
+    let begun = begun(mapping, pos)?;
     if setting!(plan) != PLAN_TRACEPOINT && begun.told == 1 {
         return Ok(());
     }
@@ -39,7 +39,7 @@ fn failed(ctx: &RawTracePointContext) -> Result<(), Fault> {
         count(Counter::ReturnLost);
     }
     let record = failure::record(Scratch::Invalidate)?;
-    failure::prepare(record, &begun, host);
+    failure::prepare(record, begun, host);
     record.pos = pos;
     record.len = len;
     record.phase = PHASE_PRE;
@@ -68,22 +68,26 @@ fn wb_err_now(record: &mut FailureRecord, mapping: u64) {
 
 /// The write that this task began on this range; it will not complete.
 #[inline(always)]
-fn begun(mapping: u64, pos: u64) -> Dio {
+fn begun(mapping: u64, pos: u64) -> Result<&'static Dio, Fault> {
+    let begun = FAILED_DIO.get_ptr_mut(0).ok_or(Fault)?;
+    // SAFETY: per-CPU memory that only this program uses.
+    let begun = unsafe { &mut *begun };
     if let Some(own) = write::own() {
         // SAFETY: this entry is only written by this task.
         let dio = unsafe { &mut *own };
         if dio.mapping == mapping && dio.pos == pos {
             write::name(dio);
-            let dio = *dio;
-            // SAFETY: as above.
-            unsafe { (*own).kiocb = 0 };
-            if dio.queued == 1 {
-                let _ = DIO_BY_KIOCB.remove(dio.kiocb);
+            // SAFETY: two values of whole words.
+            unsafe { mem::copy(begun, dio) };
+            dio.kiocb = 0;
+            if begun.queued == 1 {
+                let _ = DIO_BY_KIOCB.remove(begun.kiocb);
             }
-            return dio;
+            return Ok(begun);
         }
     }
-    write::nothing(mapping)
+    write::nothing(begun, mapping);
+    Ok(begun)
 }
 
 /// `invalidate_inode_pages2_range(mapping, start, end)` begins (kprobes only).

@@ -259,6 +259,10 @@ pub static DIO_BY_TASK: LruHashMap<u32, Dio> = LruHashMap::with_max_entries(8192
 /// A [`Dio`] of zeros.
 #[map]
 pub static NO_DIO: Array<Dio> = Array::with_max_entries(1, 0);
+/// The write of a failure while it is told. In a map it is unknown to the verifier, whatever is
+/// known of it: the walk that follows is looked at once.
+#[map]
+pub static FAILED_DIO: PerCpuArray<Dio> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub static DIO_BY_KIOCB: LruHashMap<u64, Dio> = LruHashMap::with_max_entries(16384, 0);
 #[map]

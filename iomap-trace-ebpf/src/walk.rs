@@ -162,7 +162,7 @@ fn slot_of(node: u64, slot: u64) -> Result<u64, u32> {
 
 /// A value of which neither the compiler nor the verifier knows anything.
 #[inline(always)]
-pub fn forget(value: &mut u64) -> u64 {
+pub fn forget<T: Copy>(value: &mut T) -> T {
     // SAFETY: a reference can be read.
     unsafe { core::ptr::read_volatile(value) }
 }

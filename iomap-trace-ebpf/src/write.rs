@@ -2,9 +2,8 @@
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_get_current_cgroup_id;
-use iomap_trace_ebpf::{Actor, Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
+use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
-use crate::actor::NOBODY;
 use crate::maps::{
     DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, NO_DIO, STAGE_EMPTY, STAGE_GENERIC,
     STAGE_POST, STAGE_SUBMIT,
@@ -124,34 +123,14 @@ fn describe(dio: &mut Dio, kiocb: u64) -> Result<(), Fault> {
 
 /// A write of this task of which nothing else was seen.
 #[inline(always)]
-pub fn nothing(mapping: u64) -> Dio {
-    let mut dio = Dio {
-        kiocb: 0,
-        mapping,
-        pos: 0,
-        count: 0,
-        cgroup: 0,
-        mapping_flags: 0,
-        iter: 0,
-        invalidating_ns: 0,
-        asked: 0,
-        asked_ns: 0,
-        refused: 0,
-        writer: Actor {
-            ts_ns: actor::now(),
-            ..NOBODY
-        },
-        ki_flags: 0,
-        wb_err: 0,
-        stage: STAGE_SUBMIT,
-        told: 0,
-        refusals: 0,
-        queued: 0,
-        faults: FAULT_NO_BEGIN,
-        named: 0,
-    };
-    name(&mut dio);
-    dio
+pub fn nothing(dio: &mut Dio, mapping: u64) {
+    // SAFETY: zeros are a write of which nothing is known.
+    unsafe { mem::zero(dio) };
+    dio.mapping = mapping;
+    dio.writer.ts_ns = actor::now();
+    dio.stage = STAGE_SUBMIT;
+    dio.faults = FAULT_NO_BEGIN;
+    name(dio);
 }
 
 /// Says who writes, of a write of this task: not before somebody wants to know.

@@ -298,6 +298,9 @@ pub fn unload_program(program: &mut Program) {
     };
 }
 
+/// How the lines begin that the verifier ends its log with, whatever came of it.
+const STATISTICS: &[&str] = &["processed ", "stack depth ", "verification time "];
+
 /// Last lines of the verifier's log hold the reason.
 fn refusal(error: ProgramError) -> String {
     if let ProgramError::LoadError {
@@ -309,7 +312,7 @@ fn refusal(error: ProgramError) -> String {
         let last = log
             .lines()
             .rev()
-            .find(|l| !l.trim().is_empty() && !l.starts_with("processed"));
+            .find(|line| !line.trim().is_empty() && !STATISTICS.iter().any(|s| line.starts_with(s)));
         return last.map_or_else(
             || io_error.to_string(),
             |line| format!("{io_error}: {}", line.trim()),
