@@ -309,10 +309,9 @@ fn refusal(error: ProgramError) -> String {
     } = &error
     {
         let log = verifier_log.to_string();
-        let last = log
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty() && !STATISTICS.iter().any(|s| line.starts_with(s)));
+        let last = log.lines().rev().find(|line| {
+            !line.trim().is_empty() && !STATISTICS.iter().any(|s| line.starts_with(s))
+        });
         return last.map_or_else(
             || io_error.to_string(),
             |line| format!("{io_error}: {}", line.trim()),
