@@ -31,8 +31,9 @@ struct Known {
     last: Found,
     /// When it was looked for.
     when: Instant,
-    /// When the path was read, through the same.
-    read: Option<Instant>,
+    /// When the path was read, and for which writer: another one may write another file with the
+    /// same number.
+    read: Option<(u32, Instant)>,
 }
 
 /// Finds paths, and remembers where.
@@ -56,13 +57,14 @@ impl Paths {
         };
         let known = self.known.get_mut(&key);
         if let Some(known) = known {
-            if known.read.is_some_and(|read| read.elapsed() < FRESH) {
+            let fresh = |(writer, read): (u32, Instant)| writer == pid && read.elapsed() < FRESH;
+            if known.read.is_some_and(fresh) {
                 return known.last.clone();
             }
             known.read = None;
             if let Some(found) = known.through.as_ref().and_then(|through| through.read(key)) {
                 known.last = found.clone();
-                known.read = Some(Instant::now());
+                known.read = Some((pid, Instant::now()));
                 return found;
             }
             if known.pid == pid && known.when.elapsed() < RETRY {
@@ -124,7 +126,7 @@ impl Paths {
             .or_else(|| any_process(key));
         let found = through.as_ref().and_then(|through| through.read(key));
         let before = self.known.remove(&key).filter(|known| known.pid == pid);
-        let read = found.is_some().then(Instant::now);
+        let read = found.is_some().then(|| (pid, Instant::now()));
         let last = found.or_else(|| Some(before?.last)).unwrap_or_default();
         if self.known.len() >= CAPACITY {
             self.known.clear();
@@ -146,6 +148,28 @@ mod tests {
     use super::*;
     use crate::kernel::mountinfo;
     use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn a_path_read_for_one_writer_is_read_again_for_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("file"), dir.path().join("other"));
+        let file = std::fs::File::create(&path).unwrap();
+        let mounts = mountinfo::parse(&std::fs::read("/proc/self/mountinfo").unwrap());
+        let mount = mountinfo::over(&mounts, dir.path()).unwrap();
+        let inode = Identity {
+            ino: file.metadata().unwrap().ino(),
+            root: 0,
+            dev: mount.dev.to_kernel(),
+            stat_dev: mount.dev.to_kernel(),
+            magic: 0,
+            fs: [0; 16],
+        };
+        let us = std::process::id();
+        let mut paths = Paths::default();
+        assert_eq!(paths.find(us, &inode).path.as_deref(), path.to_str());
+        std::fs::rename(&path, &other).unwrap();
+        assert_eq!(paths.find(1, &inode).path.as_deref(), other.to_str());
+    }
 
     #[test]
     fn an_inode_whose_subvolume_is_not_known() {
