@@ -260,7 +260,7 @@ pub static DIO_BY_TASK: LruHashMap<u32, Dio> = LruHashMap::with_max_entries(8192
 #[map]
 pub static NO_DIO: Array<Dio> = Array::with_max_entries(1, 0);
 /// The write of a failure while it is told. In a map it is unknown to the verifier, whatever is
-/// known of it: the walk that follows is looked at once.
+/// known of it: it looks at the walk that follows less often.
 #[map]
 pub static FAILED_DIO: PerCpuArray<Dio> = PerCpuArray::with_max_entries(1, 0);
 #[map]

@@ -121,13 +121,7 @@ impl Source {
                 break;
             }
         }
-        let Some(ts_ns) = self.front.complete() else {
-            return Ok(());
-        };
-        if self.busy(ts_ns) || self.accounted_ago_ns() >= IDLE_READING_NS {
-            self.account(counters, sink)?;
-        }
-        self.mark(ts_ns, sink)
+        self.mark_complete(counters, sink)
     }
 
     /// The same without draining, where many records have come since the last mark: called after
@@ -143,10 +137,21 @@ impl Source {
         if self.unmarked < MANY {
             return Ok(());
         }
+        self.mark_complete(counters, sink)
+    }
+
+    /// Tells what was lost, and marks the moment up to which all have come, if it is a new one.
+    fn mark_complete(
+        &mut self,
+        counters: Counters,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let Some(ts_ns) = self.front.complete() else {
             return Ok(());
         };
-        self.account(counters, sink)?;
+        if self.busy(ts_ns) || self.accounted_ago_ns() >= IDLE_READING_NS {
+            self.account(counters, sink)?;
+        }
         self.mark(ts_ns, sink)
     }
 
