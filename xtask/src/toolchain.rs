@@ -64,6 +64,17 @@ impl Toolchain {
     pub fn rustc(&self) -> Command {
         command("rustc", self.rustup_name)
     }
+
+    /// Builds the program as it is handed out.
+    ///
+    /// # Errors
+    /// When cargo fails.
+    pub fn program(&self) -> Result<PathBuf> {
+        let mut cargo = self.cargo();
+        cargo.args(["build", "--quiet", "--release", "--locked"]);
+        util::run(cargo.args(["--package", "iomap-trace"]))?;
+        Ok(util::target_dir().join("release/iomap-trace"))
+    }
 }
 
 fn command(program: &str, rustup_name: Option<&str>) -> Command {

@@ -3,6 +3,7 @@
 
 mod figures;
 mod fit;
+mod machine;
 mod micro;
 mod overhead;
 mod process;

@@ -50,17 +50,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 
 fn build() -> Result<PathBuf> {
     eprintln!("building iomap-trace");
-    let mut cargo = Toolchain::pinned()?.cargo();
-    cargo.args([
-        "build",
-        "--quiet",
-        "--release",
-        "--locked",
-        "--package",
-        "iomap-trace",
-    ]);
-    util::run(&mut cargo)?;
-    Ok(util::target_dir().join("release/iomap-trace"))
+    Toolchain::pinned()?.program()
 }
 
 /// Shows each filesystem; gives the names of those that failed.

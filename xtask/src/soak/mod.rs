@@ -45,7 +45,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode> {
     let program = match &args.program {
         Some(program) => std::path::absolute(program)?,
-        None => build(&Toolchain::pinned()?)?,
+        None => Toolchain::pinned()?.program()?,
     };
     if !util::is_root() {
         let mut again = Command::new(util::which("sudo").context("a soak needs root")?);
@@ -61,14 +61,6 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let time = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes is no time")?;
     soak(&program, time, seed)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Builds the program as it is handed out.
-pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
-    let mut cargo = toolchain.cargo();
-    cargo.args(["build", "--quiet", "--release", "--locked"]);
-    util::run(cargo.args(["--package", "iomap-trace"]))?;
-    Ok(util::target_dir().join("release/iomap-trace"))
 }
 
 /// Runs it, prints what was seen, and fails when anything is not as it should be.

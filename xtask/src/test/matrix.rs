@@ -165,10 +165,7 @@ impl Guests<'_> {
         };
         let booted = booted.and_then(|(end, hung, out)| {
             if hung > 0 {
-                if !before.is_empty() {
-                    before.push_str(", ");
-                }
-                before.push_str("the first boot hung");
+                append(&mut before, "the first boot hung");
             }
             let ended = ended(&end).with_context(|| format!("files are in {}", out.display()));
             ended.map(|()| out)
@@ -200,10 +197,7 @@ impl Guests<'_> {
                 Ok((End::TimedOut, 0, out)) => ("did not end".to_owned(), out),
                 _ => return booted,
             };
-            if !before.is_empty() {
-                before.push_str(", ");
-            }
-            before.push_str(&format!("boot {boot} {how}; see {}", out.display()));
+            append(before, &format!("boot {boot} {how}; see {}", out.display()));
             eprintln!("vm: {name}: boot {boot} {how}: booting it again");
             directory_of_boot = directory(&format!("{name}-again{boot}"));
         }
@@ -227,6 +221,14 @@ impl Guests<'_> {
         let done = run::run(&job, self.toolchain, &self.tools)?;
         Ok((done.end, done.hung, out))
     }
+}
+
+/// Adds to what became of earlier boots.
+fn append(before: &mut String, what: &str) {
+    if !before.is_empty() {
+        before.push_str(", ");
+    }
+    before.push_str(what);
 }
 
 /// Where the files of a guest go.

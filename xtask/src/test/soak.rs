@@ -1,7 +1,6 @@
 //! The step that abuses the program.
 
 use super::{Outcome, live};
-use crate::soak;
 use crate::toolchain::Toolchain;
 use crate::util;
 use anyhow::{Context, Result};
@@ -21,7 +20,7 @@ fn attempt(toolchain: &Toolchain, long: bool) -> Result<Outcome> {
     let Some(as_root) = live::as_root() else {
         return Ok(Outcome::Skipped("needs root".into()));
     };
-    let program = soak::build(toolchain)?;
+    let program = toolchain.program()?;
     let me = std::env::current_exe().context("cannot find this program")?;
     let mut words = as_root.iter().copied().chain(["env"]);
     let mut command = Command::new(words.next().unwrap_or("env"));

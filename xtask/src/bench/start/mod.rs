@@ -50,7 +50,7 @@ pub fn run(args: &Starts) -> Result<ExitCode> {
     signal::remember_interrupts();
     let program = match &args.started {
         Some(program) => program.clone(),
-        None => build()?,
+        None => Toolchain::pinned()?.program()?,
     };
     own_mounts()?;
     let dir = TempDir::new_in(&std::env::temp_dir())?;
@@ -62,13 +62,6 @@ pub fn run(args: &Starts) -> Result<ExitCode> {
     let figures = rounds::measure(&program, &script, mounted.path(), args.starts)?;
     print!("{}", text::of(&figures, kind));
     Ok(ExitCode::SUCCESS)
-}
-
-fn build() -> Result<PathBuf> {
-    let mut cargo = Toolchain::pinned()?.cargo();
-    cargo.args(["build", "--locked", "--release", "--package", "iomap-trace"]);
-    util::run(cargo.args(["--bin", "iomap-trace"]))?;
-    Ok(util::target_dir().join("release/iomap-trace"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::rounds::Figures;
 use super::run::Start;
-use crate::util;
+use crate::bench::machine::{date, machine};
 
 /// A row: what it is about, and its figure of a start.
 type Row = (&'static str, fn(&Start) -> Option<f64>);
@@ -64,20 +64,6 @@ fn cell(starts: &[Start], figure: fn(&Start) -> Option<f64>) -> String {
         }
         _ => "–".to_owned(),
     }
-}
-
-fn machine() -> String {
-    let said = |args: &[&str]| {
-        let said = util::output(std::process::Command::new("uname").args(args));
-        said.map_or_else(|_| "unknown".to_owned(), |said| said.trim().to_owned())
-    };
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("Linux {}, {processors} processors", said(&["-r"]))
-}
-
-fn date() -> String {
-    let said = util::output(std::process::Command::new("date").args(["-u", "+%F"]));
-    said.map_or_else(|_| "undated".to_owned(), |said| said.trim().to_owned())
 }
 
 #[cfg(test)]
