@@ -7,6 +7,7 @@ mod machine;
 mod micro;
 mod overhead;
 mod process;
+mod rate;
 mod reports;
 mod rivals;
 mod start;
@@ -66,6 +67,8 @@ pub struct Args {
     overhead: overhead::Options,
     #[command(flatten)]
     start: start::Starts,
+    #[command(flatten)]
+    rate: rate::Rates,
 }
 
 impl Args {
@@ -85,6 +88,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     if args.start.wanted() {
         return start::run(&args.start);
+    }
+    if args.rate.wanted() {
+        return rate::run(&args.rate);
     }
     let toolchain = Toolchain::pinned()?;
     let dir = util::target_dir().join("bench");

@@ -74,6 +74,30 @@ impl Mounted {
         Ok(mounted)
     }
 
+    /// Makes the filesystem `kind` on a block device and mounts it, with these options of `mount`,
+    /// as `kind` below `dir`.
+    ///
+    /// # Errors
+    /// When `mkfs` or `mount` fails.
+    pub fn device(
+        device: &Path,
+        (kind, mkfs_args): (&str, &[&str]),
+        options: &str,
+        dir: &Path,
+    ) -> Result<Self> {
+        let tool = format!("mkfs.{kind}");
+        let mkfs = util::which(&tool).with_context(|| format!("no {tool}"))?;
+        util::output(Command::new(mkfs).args(mkfs_args).arg(device))?;
+        let at = dir.join(kind);
+        fs::create_dir(&at).with_context(|| format!("cannot make {}", at.display()))?;
+        util::output(
+            Command::new("mount")
+                .args(["-o", options])
+                .args([device, &at]),
+        )?;
+        Ok(Self(at))
+    }
+
     /// Mounts an empty filesystem in memory, with room for `size` bytes (as `mount` takes them),
     /// as `name` below `dir`.
     ///

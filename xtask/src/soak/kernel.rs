@@ -20,17 +20,26 @@ struct Instance {
 
 impl Counts {
     /// Counts from now on.
-    pub fn start(stage: &Stage<'_>) -> Result<Self> {
+    pub(super) fn start(stage: &Stage<'_>) -> Result<Self> {
+        let mounts = stage.mounts.iter();
+        Self::of(mounts.map(|(kind, mounted)| (*kind, mounted.path())))
+    }
+
+    /// Counts those of these mounts from now on; each has a name that no other has.
+    ///
+    /// # Errors
+    /// When tracefs refuses, or one is not mounted.
+    pub fn of<'a>(mounts: impl Iterator<Item = (&'a str, &'a Path)>) -> Result<Self> {
         if !Path::new(INSTANCES).exists() {
             let mut mount = std::process::Command::new("mount");
             mount.args(["-t", "tracefs", "nodev", "/sys/kernel/tracing"]);
             crate::util::output(&mut mount)?;
         }
-        let instances = stage.mounts.iter().map(|(kind, mounted)| {
+        let instances = mounts.map(|(kind, path)| {
             let dir = Path::new(INSTANCES)
                 .join(format!("iomap-trace-soak-{}-{kind}", std::process::id()));
             fs::create_dir(&dir).context("a tracefs instance cannot be made")?;
-            let dev = dev_of(mounted.path())?;
+            let dev = dev_of(path)?;
             let instance = Instance { dir, dev };
             // Overwriting: what is overwritten is counted, so the sum stays exact.
             instance.set("options/overwrite", "1")?;

@@ -50,24 +50,33 @@ pub fn report(program: &Program, logs: &[PathBuf]) -> Result<Reported> {
         .spawn()
         .context("report cannot be run")?;
     // Warnings are a line for each log: they fit into the pipe.
+    let out = child.stdout.take().context("no output")?;
+    let read = read(BufReader::with_capacity(1 << 20, out));
+    let ended = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(ended.status.success(), "{}: {}", ended.status, said.trim());
+    Ok(Reported { said, ..read? })
+}
+
+/// Reads what `--format json` prints, of `report` or of a live run, to its end.
+///
+/// # Errors
+/// When a line is unreadable, or the last one is no summary.
+pub fn read(mut lines: impl BufRead) -> Result<Reported> {
     let mut pre = BTreeMap::new();
     let mut last = String::new();
-    let out = child.stdout.take().context("no output")?;
-    let mut lines = BufReader::with_capacity(1 << 20, out);
     let mut line = String::new();
     while lines.read_line(&mut line)? > 0 {
         count(&line, &mut pre)?;
         std::mem::swap(&mut line, &mut last);
         line.clear();
     }
-    let ended = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-    ensure!(ended.status.success(), "{}: {}", ended.status, said.trim());
     let summary: Value = serde_json::from_str(&last).context("the report has no last line")?;
     ensure!(
         summary["type"] == "summary",
         "the last line is no summary: {last}"
     );
+    let said = String::new();
     Ok(Reported { pre, summary, said })
 }
 

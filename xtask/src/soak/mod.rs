@@ -5,15 +5,15 @@
 //! own counts, the logs, the memory of the long-lived recorder and what the system holds are checked.
 
 mod bpf;
-mod counts;
+pub mod counts;
 mod cramped;
 mod guest;
-mod kernel;
+pub mod kernel;
 mod leaks;
 mod load;
-mod logs;
+pub mod logs;
 mod memory;
-mod process;
+pub mod process;
 mod rng;
 mod steady;
 

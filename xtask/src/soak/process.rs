@@ -56,7 +56,7 @@ impl Program {
     }
 
     /// No temporary file may be left.
-    pub fn check_temporary(&self, wrong: &mut Wrong) -> Result<()> {
+    pub(super) fn check_temporary(&self, wrong: &mut Wrong) -> Result<()> {
         for entry in fs::read_dir(&self.temporary)? {
             wrong.add(format!(
                 "a temporary file is left: {}",

@@ -3,7 +3,7 @@
 //! In guests whose clock counts instructions it is told exactly; on this machine, as the throughput
 //! with and without it in runs that take turns.
 
-mod figures;
+pub mod figures;
 mod guests;
 mod native;
 mod text;

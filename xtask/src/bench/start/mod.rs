@@ -2,7 +2,7 @@
 //! bpftrace, and how much memory that needs.
 
 mod rounds;
-mod run;
+pub mod run;
 mod text;
 
 use anyhow::{Context, Result, ensure};

@@ -105,7 +105,10 @@ fn wait_for(lines: &Receiver<Said>, fits: impl Fn(bool, &str) -> bool) -> Result
 }
 
 /// `VmHWM` of a process, in bytes.
-fn peak(pid: u32) -> Result<u64> {
+///
+/// # Errors
+/// When it has ended.
+pub fn peak(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))
         .context("the memory of the tracer cannot be read")?;
     let size = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
