@@ -88,11 +88,18 @@ impl Sheet {
             let flags = ioctl_getflags(&buffered).unwrap();
             ioctl_setflags(&buffered, flags | IFlags::NOCOW).unwrap();
         }
-        buffered.write_all_at(&INITIAL, 0).unwrap();
-        buffered.sync_all().unwrap();
         let sheet = Self { path, buffered };
-        sheet.drop_pages();
+        sheet.reset();
         sheet
+    }
+
+    /// Makes it as it was at first, on disk with nothing of it cached.
+    pub fn reset(&self) {
+        self.buffered.write_all_at(&INITIAL, 0).unwrap();
+        // The first may tell of an error of a test before.
+        let _ = self.buffered.sync_all();
+        self.buffered.sync_all().unwrap();
+        self.drop_pages();
     }
 
     pub fn on(ground: &Ground) -> Self {

@@ -198,9 +198,8 @@ impl Backing for DirectFile {
         self.lock_idle().push(own);
     }
 
-    fn forget_errors(&self, own: &File) {
-        // A descriptor that reports them all, once, is that of `sync`.
-        let _forgotten = sys::writeback_error(own);
+    fn writeback_error(&self, own: &File) -> Result<(), Errno> {
+        sys::writeback_error(own)
     }
 
     fn moment(&self) -> Moment {

@@ -29,6 +29,7 @@
 //! | `Flush` | `sync_file_range(2)` or `fdatasync(2)` | `filemap_write_and_wait_range()`, called by `generic_file_direct_write()` and `iomap_dio_rw()` (5.8 to 6.4), by `kiocb_invalidate_pages()` from 6.5 |
 //! | `Drop`, `Look` | `posix_fadvise(2)` DONTNEED; `cachestat(2)`, or `mincore(2)` before 6.5 | `invalidate_inode_pages2_range()`; from 6.5 in `kiocb_invalidate_pages()` |
 //! | `DirectWrite` | `pwrite(2)` with O_DIRECT | `a_ops->direct_IO()` of `generic_file_direct_write()`; `iomap_dio_bio_iter()` |
+//! | `Check` | `sync_file_range(2)` on the last page that a file can have | nothing: see below |
 //! | `SecondDrop`, `SecondLook` | as above | the second `invalidate_inode_pages2_range()`, of `generic_file_direct_write()` and `iomap_dio_complete()`; from 6.5 `kiocb_invalidate_post_direct_write()`; pages that stay are one `dio_warn_stale_pagecache()` |
 //! | `BufferedWrite` | `pwrite(2)` | `generic_perform_write()` of `generic_file_write_iter()`; btrfs: `btrfs_buffered_write()` of `btrfs_direct_write()` |
 //! | `SecondFlush` | as `Flush` | `filemap_write_and_wait_range()` of `direct_write_fallback()` (6.5; before, of `__generic_file_write_iter()`); btrfs: `btrfs_fdatawrite_range()`, `filemap_fdatawait_range()` |
@@ -55,6 +56,12 @@
 //! - The direct write is the kernel's, which flushes and drops for itself. Pages that `Warn` writes
 //!   past are unmapped and dropped by it, so that fewer are stale than were in 5.8; and where the
 //!   kernel falls back itself, the route still says direct.
+//! - A kernel that falls back itself waits for its writeback with `filemap_fdatawait_range()` (btrfs),
+//!   which takes an error from flags that all writers of the file share: where two fall back at the
+//!   same time and one's writeback fails, the other may be told, and the first has its write(2)
+//!   acknowledged though nothing of it is on disk (seen on btrfs, 6.18). From 6.12 an error that
+//!   another writer's pages left behind is itself a reason to fall back. So a direct write is followed
+//!   by `Check`, and done again where that finds an error.
 //! - `sync_file_range(2)` tells writeback errors from the file's `errseq_t`, and
 //!   `filemap_write_and_wait_range()` from the mapping's flags. `dio_warn_stale_pagecache()` sets only
 //!   the first, to EIO. So errors of before the write are forgotten first, and a flush that fails

@@ -137,6 +137,8 @@ pub enum Step {
     Look,
     /// Data is written with O_DIRECT.
     DirectWrite,
+    /// The file is asked for a writeback error since the flush: after one, the data is written again.
+    Check,
     /// Data is written through the page cache.
     BufferedWrite,
     /// What was written through the page cache is written back.

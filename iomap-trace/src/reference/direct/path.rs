@@ -18,14 +18,14 @@ pub(super) trait Backing {
     fn own(&self) -> Result<Self::Own, Errno>;
     /// Gives it back.
     fn give_back(&self, own: Self::Own);
-    /// Forgets the writeback errors of before.
-    fn forget_errors(&self, own: &Self::Own);
+    /// Reports a writeback error since the last report, without waiting for anything.
+    fn writeback_error(&self, own: &Self::Own) -> Result<(), Errno>;
     /// A moment, for [`Backing::is_disturbed`].
     fn moment(&self) -> Moment;
     /// Was there another thread's direct write at any time since then? A direct write whose pages
     /// cannot be dropped sets a writeback error, although no writeback failed.
     fn is_disturbed(&self, since: Moment) -> bool;
-    /// Writes back and waits, and reports any writeback error since errors were forgotten.
+    /// Writes back and waits, and reports any writeback error since the last report.
     fn flush(&self, own: &Self::Own, span: Span) -> Result<(), Errno>;
     /// Drops the pages of the range.
     fn drop_pages(&self, span: Span) -> Result<(), Errno>;
@@ -43,7 +43,7 @@ pub(super) trait Backing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment(pub(super) u64);
 
-/// How often a flush is tried again whose error may be another direct write's.
+/// How often a step is tried whose error may be another's.
 const TRIES: u32 = 16;
 
 /// What does not change from write to write.
@@ -89,6 +89,14 @@ struct Write<'a, B: Backing> {
     out: WriteOutcome,
 }
 
+/// What became of a write with O_DIRECT.
+struct DirectPart {
+    bytes: usize,
+    error: Option<Errno>,
+    /// It was short, and cannot go on directly.
+    rest_is_buffered: bool,
+}
+
 impl<B: Backing> Write<'_, B> {
     /// Does a step: again where a signal interrupted it, with its time and its error noted.
     fn step<T>(
@@ -109,6 +117,12 @@ impl<B: Backing> Write<'_, B> {
             error: result.as_ref().err().copied(),
         });
         result
+    }
+
+    /// Forgets the writeback errors of before: a descriptor that reports them all, once, is that of
+    /// [`DirectFile::sync`](super::DirectFile::sync).
+    fn forget_errors(&self) {
+        let _forgotten = self.backing.writeback_error(&self.own);
     }
 
     /// Flushes, drops and looks; says what the policy makes of it.
@@ -137,7 +151,7 @@ impl<B: Backing> Write<'_, B> {
         let mut tries = TRIES;
         loop {
             let moment = self.backing.moment();
-            self.backing.forget_errors(&self.own);
+            self.forget_errors();
             let flushed = self.step(Step::Flush, |file, own| file.flush(own, pages));
             tries -= 1;
             if flushed.is_ok() || tries == 0 || !self.backing.is_disturbed(moment) {
@@ -168,32 +182,41 @@ impl<B: Backing> Write<'_, B> {
         }
     }
 
-    /// Writes with O_DIRECT, as far as that goes.
+    /// Writes with O_DIRECT, and drops the range once more.
+    ///
+    /// The kernel may write buffered without telling, and where several threads write, the error of
+    /// its writeback may be told to another one (`AS_EIO` of the mapping is cleared by whoever looks
+    /// first). So after any writeback error the write is done again. An error that does not go away
+    /// may be that of a page which stays: that is acknowledged, as the kernel does, and
+    /// [`DirectFile::sync`](super::DirectFile::sync) tells of it.
     fn directly(&mut self, buf: &[u8], span: Span) {
-        let mut done = 0;
-        let mut error = None;
-        let mut rest_is_buffered = false;
-        while done < buf.len() {
-            let pos = span.pos + done as u64;
-            let rest = &buf[done..];
-            match self.step(Step::DirectWrite, |file, _| file.write_direct(rest, pos)) {
-                Err(errno) => {
-                    error = Some(errno);
-                    break;
+        let mut tries = TRIES;
+        let written = loop {
+            let written = self.write_all_direct(buf, span.pos);
+            // A write that failed may have reached the disk in part: what it was sent to is dropped.
+            self.after_direct(span);
+            if written.bytes == 0 {
+                break written;
+            }
+            tries -= 1;
+            match self.step(Step::Check, B::writeback_error) {
+                Err(_) if tries > 0 => {}
+                Err(errno) if self.out.stale_pages == 0 => {
+                    break DirectPart {
+                        bytes: 0,
+                        error: Some(errno),
+                        rest_is_buffered: false,
+                    };
                 }
-                Ok(bytes) => done += bytes.min(rest.len()),
+                _ => break written,
             }
-            let here = span.pos + done as u64;
-            let stuck = here == pos;
-            if done < buf.len() && (stuck || !self.rules.alignment.is_offset(here)) {
-                rest_is_buffered = true;
-                break;
-            }
+        };
+        if self.out.stale_pages > 0 {
+            self.out.warnings += 1;
         }
-        // A write that failed may have reached the disk in part: what it was sent to is dropped.
-        self.after_direct(span);
-        self.acknowledge(done, Route::Direct, error);
-        if rest_is_buffered && self.rules.policy != Policy::Strict {
+        let done = written.bytes;
+        self.acknowledge(done, Route::Direct, written.error);
+        if written.rest_is_buffered && self.rules.policy != Policy::Strict {
             let rest = Span {
                 pos: span.pos + done as u64,
                 len: (buf.len() - done) as u64,
@@ -202,15 +225,48 @@ impl<B: Backing> Write<'_, B> {
         }
     }
 
+    /// Writes with O_DIRECT, as far as that goes.
+    fn write_all_direct(&mut self, buf: &[u8], start: u64) -> DirectPart {
+        let mut done = 0;
+        while done < buf.len() {
+            let pos = start + done as u64;
+            let rest = &buf[done..];
+            match self.step(Step::DirectWrite, |file, _| file.write_direct(rest, pos)) {
+                Err(errno) => {
+                    return DirectPart {
+                        bytes: done,
+                        error: Some(errno),
+                        rest_is_buffered: false,
+                    };
+                }
+                Ok(bytes) => done += bytes.min(rest.len()),
+            }
+            let here = start + done as u64;
+            let stuck = here == pos;
+            if done < buf.len() && (stuck || !self.rules.alignment.is_offset(here)) {
+                return DirectPart {
+                    bytes: done,
+                    error: None,
+                    rest_is_buffered: true,
+                };
+            }
+        }
+        DirectPart {
+            bytes: done,
+            error: None,
+            rest_is_buffered: false,
+        }
+    }
+
     /// Drops the range once more; what stays may be stale.
     fn after_direct(&mut self, span: Span) {
         let pages = span.widened(self.rules.page);
         self.out.post = self.drop_and_look(pages, Step::SecondDrop, Step::SecondLook);
         self.out.stale_pages = self.out.post.cached();
-        if self.out.stale_pages > 0 {
-            self.out.warnings += 1;
-            self.out.stale = self.backing.resident(pages).unwrap_or_default();
-        }
+        self.out.stale = match self.out.stale_pages {
+            0 => Vec::new(),
+            _ => self.backing.resident(pages).unwrap_or_default(),
+        };
     }
 
     /// Writes through the page cache, flushes, and drops the pages: acknowledged is only what was
@@ -220,7 +276,7 @@ impl<B: Backing> Write<'_, B> {
         let mut tries = TRIES;
         let (done, error) = loop {
             let moment = self.backing.moment();
-            self.backing.forget_errors(&self.own);
+            self.forget_errors();
             let (done, error) = self.write_all_buffered(buf, span.pos);
             if done == 0 {
                 break (0, error);

@@ -20,6 +20,8 @@ struct Told {
     disturbed: RefCell<VecDeque<bool>>,
     buffered: Results<usize>,
     second: Results<()>,
+    /// Of the checks after a direct write.
+    check: Results<()>,
     calls: RefCell<Vec<(&'static str, Span)>>,
 }
 
@@ -58,7 +60,18 @@ impl Backing for Told {
         next.map(|()| RefCell::new(false))
     }
     fn give_back(&self, _: Self::Own) {}
-    fn forget_errors(&self, _: &Self::Own) {}
+    fn writeback_error(&self, _: &Self::Own) -> Result<(), Errno> {
+        if self
+            .calls
+            .borrow()
+            .iter()
+            .any(|(name, _)| *name == "direct")
+        {
+            self.check.borrow_mut().pop_front().unwrap_or(Ok(()))
+        } else {
+            Ok(())
+        }
+    }
     fn moment(&self) -> Moment {
         Moment(0)
     }
@@ -399,4 +412,42 @@ fn a_buffered_write_is_repeated_when_its_flush_may_have_failed() {
     };
     let out = run(&file, Policy::Generic);
     assert_eq!((out.result, out.route), (Err(Errno::IO), Route::None));
+}
+
+#[test]
+fn a_direct_write_is_repeated_when_a_writeback_failed_meanwhile() {
+    let file = Told {
+        check: told([Err(Errno::IO), Err(Errno::IO), Ok(())]),
+        ..Told::default()
+    };
+    let out = run(&file, Policy::Generic);
+    assert_eq!((out.result, out.route), (Ok(16384), Route::Direct));
+    assert_eq!(out.error(Step::Check), Some(Errno::IO));
+    let writes = file.names().iter().filter(|n| **n == "direct").count();
+    assert_eq!(writes, 3);
+
+    let file = Told {
+        check: told([Err(Errno::IO); 64]),
+        ..Told::default()
+    };
+    let out = run(&file, Policy::Strict);
+    assert_eq!((out.result, out.route), (Err(Errno::IO), Route::None));
+    let writes = file.names().iter().filter(|n| **n == "direct").count();
+    assert_eq!(writes, TRIES as usize);
+}
+
+#[test]
+fn an_error_that_a_page_which_stays_explains_is_left_to_sync() {
+    // Before the write nothing, after it a page, each time it is done.
+    let looks = [Ok(0)].into_iter().chain(std::iter::repeat_n(Ok(1), 64));
+    let file = Told {
+        look: RefCell::new(looks.collect()),
+        check: told([Err(Errno::IO); 64]),
+        ..Told::default()
+    };
+    let out = run(&file, Policy::Generic);
+    assert_eq!((out.result, out.route), (Ok(16384), Route::Direct));
+    assert_eq!((out.stale_pages, out.stale.len(), out.warnings), (1, 1, 1));
+    let writes = file.names().iter().filter(|n| **n == "direct").count();
+    assert_eq!(writes, TRIES as usize);
 }
