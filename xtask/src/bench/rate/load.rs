@@ -1,4 +1,7 @@
 //! Direct writes whose invalidation fails, as fast as they can be made.
+//!
+//! No data can be read from their buffers: they end with EFAULT right after the invalidation, and
+//! take no time for a fallback to the page cache.
 
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub enum Kind {
     /// Synthetic: each thread stores into a page of its own file and writes the same page directly.
     /// The device takes no writes, so the flush before each write fails, and the invalidation with
-    /// it. No data can be read from the buffer, so that the write ends there.
+    /// it (`kiocb_invalidate_pages`).
     Stays,
     /// Real collisions: for each thread that writes a page directly, another one dirties it again
     /// through a mapping all the time.
@@ -117,10 +120,7 @@ fn write(kind: Kind, path: &Path, stop: &AtomicBool) -> Result<()> {
         .custom_flags(libc::O_DIRECT)
         .open(path)?;
     let cached = Page::of_file(path)?;
-    let data = match kind {
-        Kind::Stays => Page::new(libc::PROT_NONE, None)?,
-        Kind::Collides => Page::new(libc::PROT_READ, None)?,
-    };
+    let data = Page::new(libc::PROT_NONE, None)?;
     while !stop.load(Ordering::Relaxed) {
         if kind == Kind::Stays {
             cached.touch();
@@ -130,14 +130,8 @@ fn write(kind: Kind, path: &Path, stop: &AtomicBool) -> Result<()> {
         let written = unsafe { libc::pwrite(direct.as_raw_fd(), data.0.cast(), PAGE, 0) };
         if written < 0 {
             let error = io::Error::last_os_error();
-            // Stays: the fallback to the page cache cannot read the buffer. Collides: after the
-            // fallback the page is flushed and invalidated once more.
-            let usual = match kind {
-                Kind::Stays => [libc::EFAULT, libc::EIO],
-                Kind::Collides => [libc::EAGAIN, libc::EBUSY],
-            };
             ensure!(
-                error.raw_os_error().is_some_and(|e| usual.contains(&e)),
+                error.raw_os_error() == Some(libc::EFAULT),
                 "a direct write of the load fails: {error}"
             );
         }

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::demo::images::Mounted;
+use crate::util;
 
 const CONTROL: &str = "/sys/class/zram-control";
 /// Size of a device in bytes; it takes memory only for what is written. mkfs.xfs wants 300 MiB.
@@ -44,10 +45,18 @@ impl Disk {
     }
 
     /// From now on, until the value goes, writes to the device fail with EIO (`zram_write_page`).
+    /// For less than 30 s, and with no file open for writing at the start.
     ///
     /// # Errors
     /// When the limit cannot be set.
     pub fn fail(&self) -> Result<Failing<'_>> {
+        // xfs writes its log every 30 s (`xfs_log_worker`), and shuts down if it cannot: a clean log
+        // begins the 30 s anew.
+        for how in ["ro", "rw"] {
+            let options = format!("remount,{how},{OPTIONS}");
+            let mut mount = Command::new("mount");
+            util::output(mount.args(["-o", &options]).arg(self.path()))?;
+        }
         let failing = Failing(&self.zram);
         // The least limit is one page, far below what is in use.
         self.zram.set("mem_limit", "4096")?;
