@@ -49,6 +49,11 @@ pub fn measure(program: &Program, scratch: &Path, disks: &[Disk], rounds: u32) -
     for kind in Kind::ALL {
         let trials = trials(program, scratch, disks, kind)?;
         let best = highest(&trials).context("nothing was tried")?;
+        ensure!(
+            best.rate > 0.0,
+            "{}: the load made no failures: nothing can be measured",
+            kind.name()
+        );
         let disk = disks.iter().find(|disk| disk.kind == best.filesystem);
         let load = Load {
             kind,
