@@ -80,6 +80,7 @@ pub fn summary_text(summary: &Summary, width: usize) -> String {
         by_pair(&mut text, summary, width);
         self_inflicted(&mut text, summary, width);
         stale(&mut text, summary, width);
+        unflushed(&mut text, summary, width);
         kernel(&mut text, summary, width);
     }
     accounts(&mut text, summary, width);
@@ -216,6 +217,24 @@ fn self_inflicted(text: &mut String, summary: &Summary, width: usize) {
                 "{} {verb} self-inflicted: the writer was the other party itself, or the ordered \
                  extent completed a write-back that its own write had forced.",
                 count(own, "failure")
+            ),
+        );
+        text.push('\n');
+    }
+}
+
+/// A write-back that fails is no collision, and what follows it is not harmless.
+fn unflushed(text: &mut String, summary: &Summary, width: usize) {
+    let failed = summary.causes.get(&Cause::WritebackError);
+    if let Some(failed) = failed.copied().filter(|failed| *failed > 0) {
+        let writes = count(failed, "write");
+        push(
+            text,
+            width,
+            &format!(
+                "{writes} met a write-back that had failed. Such a write goes through the page \
+                 cache, and the error of its own write-back may be told to another writer of the \
+                 file: what was acknowledged may not be on disk. Only fsync tells."
             ),
         );
         text.push('\n');

@@ -139,7 +139,10 @@ fn about(cause: Cause, kinds: &[&Kind]) -> String {
             for errors of that filesystem (its server, for FUSE and NFS) in the kernel's log."
             .to_owned(),
         Cause::WritebackError => "Nothing collided: the flush before the write failed. Look for I/O \
-            errors and a full device in the kernel's log."
+            errors and a full device in the kernel's log. Where several threads write the file, the \
+            error of a write that then went through the page cache can be told to another of them, \
+            and a write that was acknowledged be lost (seen on btrfs, 6.18): call fsync, and take \
+            its error for that of every write since the last one."
             .to_owned(),
         Cause::Unknown => "The reason of each is in the timeline and in the section on what was not \
             visible. A run with better probes (`iomap-trace doctor` says what this kernel offers), \

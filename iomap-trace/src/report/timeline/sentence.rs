@@ -51,6 +51,9 @@ pub fn sentence(Judged { failure, verdict }: &Judged) -> String {
         Phase::Post => "after completion",
     };
     let so = match verdict.outcome {
+        OutcomeKind::BufferedFallback if verdict.cause == Cause::WritebackError => {
+            "the write went through the page cache, and only fsync tells whether it is on disk"
+        }
         OutcomeKind::BufferedFallback => {
             "the write went through the page cache: harmless, but not direct"
         }
