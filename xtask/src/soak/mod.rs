@@ -154,6 +154,7 @@ fn abuse(
     guests.end(wrong)?;
     load.end(wrong)?;
     cramped.end(wrong)?;
+    leaks::outlive_orphans(steady.pid(), wrong);
     let kernel = count.stop()?;
     steady.end(&kernel, wrong)?;
     stage.program.check_temporary(wrong)?;

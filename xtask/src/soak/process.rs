@@ -26,6 +26,12 @@ pub fn reap() {
     while unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } > 0 {}
 }
 
+/// Waits for an adopted child, if it has ended.
+pub(super) fn reap_one(pid: u32) {
+    // SAFETY: as above; no `Running` is of this process.
+    unsafe { libc::waitpid(pid.cast_signed(), std::ptr::null_mut(), libc::WNOHANG) };
+}
+
 /// The program, and a directory of its own for temporary files.
 pub struct Program {
     path: PathBuf,
