@@ -31,6 +31,7 @@ mod pages;
 mod read;
 mod release;
 mod trial;
+mod unlock;
 mod walk;
 mod write;
 
