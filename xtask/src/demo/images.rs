@@ -58,24 +58,14 @@ impl Mounted {
         File::create(&image)
             .and_then(|file| file.set_len(IMAGE_BYTES))
             .with_context(|| format!("cannot make {}", image.display()))?;
-        let tool = format!("mkfs.{kind}");
-        let mkfs = util::which(&tool).with_context(|| format!("no {tool}"))?;
-        util::output(Command::new(mkfs).args(mkfs_args).arg(&image))?;
-        let at = dir.join(kind);
-        fs::create_dir(&at).with_context(|| format!("cannot make {}", at.display()))?;
         // A loop device that `mount` makes frees itself when the filesystem is unmounted.
-        util::output(
-            Command::new("mount")
-                .args(["-o", "loop"])
-                .args([&image, &at]),
-        )?;
-        let mounted = Self(at);
+        let mounted = Self::device(&image, (kind, mkfs_args), "loop", dir)?;
         fs::remove_file(&image)?;
         Ok(mounted)
     }
 
-    /// Makes the filesystem `kind` on a block device and mounts it, with these options of `mount`,
-    /// as `kind` below `dir`.
+    /// Makes the filesystem `kind` on a block device, or in a file, and mounts it with these options
+    /// of `mount` as `kind` below `dir`.
     ///
     /// # Errors
     /// When `mkfs` or `mount` fails.

@@ -90,6 +90,7 @@ struct Write<'a, B: Backing> {
 }
 
 /// What became of a write with O_DIRECT.
+#[derive(Default)]
 struct DirectPart {
     bytes: usize,
     error: Option<Errno>,
@@ -203,9 +204,8 @@ impl<B: Backing> Write<'_, B> {
                 Err(_) if tries > 0 => {}
                 Err(errno) if self.out.stale_pages == 0 => {
                     break DirectPart {
-                        bytes: 0,
                         error: Some(errno),
-                        rest_is_buffered: false,
+                        ..DirectPart::default()
                     };
                 }
                 _ => break written,
@@ -227,35 +227,25 @@ impl<B: Backing> Write<'_, B> {
 
     /// Writes with O_DIRECT, as far as that goes.
     fn write_all_direct(&mut self, buf: &[u8], start: u64) -> DirectPart {
-        let mut done = 0;
-        while done < buf.len() {
-            let pos = start + done as u64;
-            let rest = &buf[done..];
+        let mut part = DirectPart::default();
+        while part.bytes < buf.len() {
+            let pos = start + part.bytes as u64;
+            let rest = &buf[part.bytes..];
             match self.step(Step::DirectWrite, |file, _| file.write_direct(rest, pos)) {
                 Err(errno) => {
-                    return DirectPart {
-                        bytes: done,
-                        error: Some(errno),
-                        rest_is_buffered: false,
-                    };
+                    part.error = Some(errno);
+                    break;
                 }
-                Ok(bytes) => done += bytes.min(rest.len()),
+                Ok(bytes) => part.bytes += bytes.min(rest.len()),
             }
-            let here = start + done as u64;
+            let here = start + part.bytes as u64;
             let stuck = here == pos;
-            if done < buf.len() && (stuck || !self.rules.alignment.is_offset(here)) {
-                return DirectPart {
-                    bytes: done,
-                    error: None,
-                    rest_is_buffered: true,
-                };
+            if part.bytes < buf.len() && (stuck || !self.rules.alignment.is_offset(here)) {
+                part.rest_is_buffered = true;
+                break;
             }
         }
-        DirectPart {
-            bytes: done,
-            error: None,
-            rest_is_buffered: false,
-        }
+        part
     }
 
     /// Drops the range once more; what stays may be stale.
