@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_comm;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_ktime_get_boot_ns};
 use iomap_trace_ebpf::{Actor, SYSCALL_UNKNOWN};
 
-use crate::read::{member, offset, read, setting};
+use crate::read::{casts, glance, member, offset, peek, setting};
 
 /// `PF_KTHREAD` (include/linux/sched.h), the same bit since 2.6.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -38,7 +38,7 @@ pub fn current(actor: &mut Actor, ts_ns: u64) {
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: takes no arguments; the pointer is only used for checked reads.
     let task = unsafe { bpf_get_current_task() };
-    let task_flags = member!(task, task_flags as u32).unwrap_or(0);
+    let task_flags = glance!(task, task_flags as u32).unwrap_or(0);
     actor.ts_ns = ts_ns;
     actor.tgid = (ids >> 32) as u32;
     actor.tid = ids as u32;
@@ -48,8 +48,23 @@ pub fn current(actor: &mut Actor, ts_ns: u64) {
     } else {
         SYSCALL_UNKNOWN
     };
+    name(actor, task);
+}
+
+/// The task's name, with zeros behind it.
+#[inline(always)]
+fn name(actor: &mut Actor, task: u64) {
     let comm = &raw mut actor.comm;
-    // SAFETY: the helper fills it, with zeros behind the name. It fails only without a task.
+    if casts() {
+        // The kernel fills the rest with zeros itself (`__set_task_comm`, since 5.4).
+        for half in 0..2 {
+            let at = task.wrapping_add(offset!(task_comm) as u64 + 8 * half);
+            // SAFETY: inside the name, which begins at a multiple of eight.
+            unsafe { *comm.cast::<u64>().add(half as usize) = peek(at).unwrap_or(0) };
+        }
+        return;
+    }
+    // SAFETY: the helper fills it. It fails only without a task.
     unsafe { bpf_get_current_comm(comm.cast(), size_of_val(&*comm) as u32) };
 }
 
@@ -62,10 +77,10 @@ fn syscall(task: u64) -> i32 {
     if regs_at == 0 || orig_ax == iomap_trace_ebpf::MISSING {
         return SYSCALL_UNKNOWN;
     }
-    let Ok(stack) = member!(task, task_stack as u64) else {
+    let Ok(stack) = glance!(task, task_stack as u64) else {
         return SYSCALL_UNKNOWN;
     };
-    read::<i64>(stack + regs_at + orig_ax as u64).map_or(SYSCALL_UNKNOWN, |nr| nr as i32)
+    peek::<i64>(stack + regs_at + orig_ax as u64).map_or(SYSCALL_UNKNOWN, |nr| nr as i32)
 }
 
 /// Whether the current task descends from the process `ancestor`.

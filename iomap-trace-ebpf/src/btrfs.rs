@@ -16,10 +16,10 @@ use crate::actor::NOBODY;
 use crate::holder::{self, Interval};
 use crate::maps::{
     Attempt, Dio, HolderScratch, INODES, InodeState, LOCKED_AT, LOCKS, LockKey, LockPlace,
-    LockState, NO_TASK, STAGE_SUBMIT, TASKS, Task,
+    LockState, STAGE_SUBMIT, Task,
 };
 use crate::read::{Fault, count, member, offset, setting};
-use crate::{actor, inode, mem, ordered, unlock, write};
+use crate::{actor, inode, mem, ordered, task, unlock, write};
 
 /// `BPF_NOEXIST` (include/uapi/linux/bpf.h).
 pub const NOEXIST: u64 = 1;
@@ -98,26 +98,13 @@ fn watched(tree: u64) -> Result<(u64, *mut InodeState), Fault> {
     Ok((mapping, inode))
 }
 
-/// The state of this task; one of nothing when there was none.
-#[inline(always)]
-pub fn task() -> Option<*mut Task> {
-    let tid = actor::tid();
-    if let Some(task) = TASKS.get_ptr_mut(tid) {
-        return Some(task);
-    }
-    // SAFETY: nobody writes to it.
-    let nothing = unsafe { &*NO_TASK.get_ptr(0)? };
-    TASKS.insert(&tid, nothing, 0).ok()?;
-    TASKS.get_ptr_mut(tid)
-}
-
 #[inline(always)]
 fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
     let tree: u64 = ctx.arg(0);
     let start: u64 = ctx.arg(1);
     let len: u64 = ctx.arg(2);
     let (mapping, inode) = watched(tree)?;
-    let Some(task) = task() else {
+    let Some(task) = task::own() else {
         count(Counter::LockMapFull);
         return Ok(());
     };
@@ -133,11 +120,9 @@ fn lock(ctx: &RawTracePointContext) -> Result<(), Fault> {
         start,
         tid: tid as u64,
     };
-    let writer = write::own().filter(|own| {
-        // SAFETY: this entry is only written by this task.
-        let own = unsafe { &**own };
-        own.mapping == mapping && own.stage == STAGE_SUBMIT
-    });
+    let own = &task.dio;
+    let writes = own.kiocb != 0 && own.mapping == mapping && own.stage == STAGE_SUBMIT;
+    let writer = writes.then_some(&raw mut task.dio);
     let foreign = setting!(foreign_unlocks) == 1 && writer.is_none();
     if foreign {
         // The oldest of a place holds it: who comes later waits.
@@ -323,7 +308,7 @@ fn unlock(ctx: &RawTracePointContext, scratch: HolderScratch) -> Result<(), Faul
     let len: u64 = ctx.arg(2);
     let (mapping, inode) = watched(tree)?;
     let tid = actor::tid();
-    if let Some(task) = TASKS.get_ptr_mut(tid) {
+    if let Some(task) = task::known() {
         // SAFETY: this entry is only written by this task.
         let task = unsafe { &mut *task };
         if task.ordered.extent != 0 {

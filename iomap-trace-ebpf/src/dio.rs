@@ -9,7 +9,7 @@ use iomap_trace_ebpf::{
 
 use crate::inode::BTRFS;
 use crate::maps::{Dio, INODES, STAGE_SUBMIT, Scratch};
-use crate::read::{Fault, count, member, setting};
+use crate::read::{Fault, count, glance, member, setting};
 use crate::{actor, failure, filter, walk, write};
 
 /// `MAX_ERRNO` bits of an `errseq_t`, and its `SEEN` flag (lib/errseq.c).
@@ -57,16 +57,17 @@ pub fn dio_complete(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &mut Dio) -> Result<(), Fault> {
     let ret: i64 = ctx.arg::<u64>(2) as i64;
-    let written = member!(kiocb, kiocb_ki_pos as u64)?.wrapping_sub(dio.pos);
-    let wb_now = member!(dio.mapping, mapping_wb_err as u32)?;
+    let written = glance!(kiocb, kiocb_ki_pos as u64)?.wrapping_sub(dio.pos);
+    if written != 0 && setting!(plan) != PLAN_TRACEPOINT {
+        // The invalidation itself is seen: nothing has to be inferred.
+        return Ok(());
+    }
+    let wb_now = glance!(dio.mapping, mapping_wb_err as u32)?;
     if written == 0 {
         // Nothing written and no error: the filesystem asked for a buffered write.
         if ret != 0 || dio.count == 0 {
             return Ok(());
         }
-    } else if setting!(plan) != PLAN_TRACEPOINT {
-        // The invalidation itself is seen: nothing has to be inferred.
-        return Ok(());
     } else if wb_now & ERRSEQ_ERRNO != EIO
         || same_error(wb_now, dio.wb_err) && dio.wb_err & ERRSEQ_SEEN != 0
     {

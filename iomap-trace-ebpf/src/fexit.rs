@@ -80,14 +80,14 @@ pub fn fexit_invalidate(ctx: FExitContext) -> i32 {
 /// A release function begins: whichever this kernel has.
 #[fentry]
 pub fn fentry_release(_ctx: FEntryContext) -> i32 {
-    release::asked(0);
+    release::stamp();
     0
 }
 
 /// As [`fentry_release`], which it may safely follow.
 #[fentry]
 pub fn fentry_release_spare(_ctx: FEntryContext) -> i32 {
-    release::asked(0);
+    release::stamp();
     0
 }
 

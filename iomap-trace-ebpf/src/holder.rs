@@ -5,7 +5,7 @@ use iomap_trace_ebpf::{Actor, Counter, HOLDER_EXTENT_LOCK, Header, HolderRecord,
 use iomap_trace_ebpf::{Identity, LOCK_STACK};
 
 use crate::maps::{
-    HOLDER, HolderScratch, INODES, InodeState, LockState, RECENT, RECENT_SLOTS, RecentKey,
+    HOLDER, HolderScratch, INODES, InodeState, LockState, RECENT, RECENT_SLOTS, RINGS, RINGS_GIVEN,
 };
 use crate::read::{count, member};
 use crate::{emit, inode, mem};
@@ -72,20 +72,29 @@ pub fn tell(interval: &Interval<'_>, mapping: u64, inode: *mut InodeState, scrat
     }
     let slot = state.next_recent % RECENT_SLOTS;
     state.next_recent = slot + 1;
-    let key = RecentKey {
-        mapping,
-        slot: slot as u64,
-    };
-    if let Some(record) = RECENT.get_ptr_mut(&key) {
-        // In place: an insertion costs several times as much.
+    if let Some(kept) = RECENT.get_ptr_mut(index(state.ring, slot)) {
         // SAFETY: a map value stays allocated; a torn update would need another writer.
-        fill(unsafe { &mut *record }, interval);
-    } else if let Some(record) = HOLDER.get_ptr_mut(scratch as u32) {
-        // SAFETY: per-CPU memory that only this program uses.
-        let record = unsafe { &mut *record };
-        fill(record, interval);
-        let _ = RECENT.insert(&key, &*record, 0);
+        let kept = unsafe { &mut *kept };
+        kept.mapping = mapping;
+        fill(&mut kept.record, interval);
     }
+}
+
+/// Where a slot of a ring is.
+#[inline(always)]
+fn index(ring: u64, slot: u32) -> u32 {
+    (ring as u32 % RINGS) * RECENT_SLOTS + slot
+}
+
+/// A ring for a new inode: the next one, whoever has it. Two that come at once may get the same.
+#[inline(always)]
+pub fn ring() -> u64 {
+    RINGS_GIVEN.get_ptr_mut(0).map_or(0, |given| {
+        // SAFETY: a map value stays allocated; a lost increment is harmless, as said.
+        let given = unsafe { &mut *given };
+        *given = given.wrapping_add(1);
+        *given
+    })
 }
 
 /// All but the inode: that is looked up when the record is sent.
@@ -119,18 +128,19 @@ pub fn tell_recent(mapping: u64, inode: &Identity, since_ns: u64, pos: u64, end:
     let Some(state) = INODES.get_ptr(mapping) else {
         return;
     };
-    // What is older is about another inode in the same memory, or was sent before.
     // SAFETY: a map value stays allocated.
-    let since_ns = since_ns.max(unsafe { (*state).since_ns });
-    for slot in 0..RECENT_SLOTS as u64 {
-        let key = RecentKey { mapping, slot };
-        if let Some(record) = RECENT.get_ptr_mut(&key) {
+    let state = unsafe { &*state };
+    // What is older is about another inode in the same memory, or was sent before.
+    let since_ns = since_ns.max(state.since_ns);
+    for slot in 0..RECENT_SLOTS {
+        if let Some(kept) = RECENT.get_ptr_mut(index(state.ring, slot)) {
             // SAFETY: a map value stays allocated; a torn read would need another writer.
-            let holder = unsafe { &mut *record };
-            if holder.end_ns >= since_ns && overlaps(holder, pos, end) {
+            let kept = unsafe { &mut *kept };
+            let holder = &mut kept.record;
+            if kept.mapping == mapping && holder.end_ns >= since_ns && overlaps(holder, pos, end) {
                 holder.inode = *inode;
-                // SAFETY: as above.
-                unsafe { emit::send(record, size_of::<HolderRecord>(), Counter::HolderLost) };
+                // SAFETY: the record is complete.
+                unsafe { emit::send(holder, size_of::<HolderRecord>(), Counter::HolderLost) };
                 holder.end_ns = 0;
             }
         }

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::bpf_probe_read_kernel_str_bytes;
 use iomap_trace_ebpf::{FAULT_IDENTITY, FAULT_ROOT, Identity};
 
 use crate::maps::INODES;
-use crate::read::{Fault, member};
+use crate::read::{Fault, glance, member};
 
 /// `BTRFS_SUPER_MAGIC` (include/uapi/linux/magic.h).
 pub const BTRFS: u64 = 0x9123_683e;
@@ -97,7 +97,7 @@ pub fn is_followed(mapping: u64) -> bool {
 /// Whether a page cache is known to be empty.
 #[inline(always)]
 pub fn is_bare(mapping: u64) -> bool {
-    member!(mapping, mapping_nrpages as u64).is_ok_and(|pages| pages == 0)
+    glance!(mapping, mapping_nrpages as u64).is_ok_and(|pages| pages == 0)
 }
 
 /// The page cache inside a `struct inode`.

@@ -86,6 +86,7 @@ layout! {
     bh_b_this_page: "buffer_head.b_this_page",
     bh_b_count: "buffer_head.b_count",
     task_flags: "task_struct.flags",
+    task_comm: "task_struct.comm",
     task_stack: "task_struct.stack",
     task_tgid: "task_struct.tgid",
     task_real_parent: "task_struct.real_parent",

@@ -30,6 +30,7 @@ mod ordered;
 mod pages;
 mod read;
 mod release;
+mod task;
 mod trial;
 mod unlock;
 mod walk;

@@ -65,7 +65,7 @@ pub struct InodeState {
     pub wb_reported: u32,
     /// 1 when a process of `exec` wrote or dirtied it.
     pub ours: u32,
-    /// Next slot in [`RECENT`].
+    /// Next slot in its ring of [`RECENT`].
     pub next_recent: u32,
     /// 0 when nothing was cached at the begin of the last direct write, and nothing came since.
     pub cached: u32,
@@ -73,6 +73,8 @@ pub struct InodeState {
     pub failed_ns: u64,
     /// When that was found last.
     pub bare_ns: u64,
+    /// Its ring of [`RECENT`], below [`RINGS`].
+    pub ring: u64,
 }
 
 impl InodeState {
@@ -148,10 +150,11 @@ pub struct Slot {
     pub state: LockState,
 }
 
-/// What btrfs does in a task. Entries stay: an insertion costs several times what a look-up does.
+/// What a task does. Entries stay: an insertion costs several times what a look-up does.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Task {
+    pub dio: Dio,
     pub attempt: Attempt,
     pub ordered: OrderedState,
     pub slots: [Slot; 2],
@@ -187,15 +190,25 @@ pub struct Creator {
     pub pad: u32,
 }
 
+/// An ended holder that is kept for a while.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub struct RecentKey {
+pub struct Recent {
+    /// Whose it is: inodes share rings when there are more of them than rings.
     pub mapping: u64,
-    pub slot: u64,
+    pub record: HolderRecord,
 }
 
 /// How many ended holders are kept for each inode.
 pub const RECENT_SLOTS: u32 = 16;
+/// How many rings of so many slots there are.
+pub const RINGS: u32 = 256;
+
+/// Which task began the last release on a CPU, and when.
+#[repr(C)]
+pub struct Stamp {
+    pub task: u64,
+    pub ts_ns: u64,
+}
 
 /// Where a walk is, and the folios that it found.
 #[repr(C)]
@@ -205,6 +218,20 @@ pub struct WalkBuffer {
     pub node: u64,
     pub root: u64,
     pub found: u64,
+    /// Slots of the node that were read at once.
+    pub slots: [u64; 8],
+    /// The first of them that matters, the number of those that matter after it, and the index at
+    /// which the walk was.
+    pub slot: u64,
+    pub more: u64,
+    pub begin: u64,
+    pub shift: u64,
+    /// 1 when there was no room for a folio.
+    pub full: u64,
+    /// Not 0 when a folio's buffers are looked at.
+    pub has_buffers: u64,
+    /// What touched a page before that is about another file.
+    pub since_ns: u64,
     pub folios: [u64; 32],
 }
 
@@ -251,14 +278,11 @@ pub static FAILURE: PerCpuArray<FailureRecord> = PerCpuArray::with_max_entries(4
 #[map]
 pub static WALK: PerCpuArray<WalkBuffer> = PerCpuArray::with_max_entries(4, 0);
 #[map]
+pub static STAMP: PerCpuArray<Stamp> = PerCpuArray::with_max_entries(1, 0);
+#[map]
 pub static REFUSAL: PerCpuArray<RefusalRecord> = PerCpuArray::with_max_entries(3, 0);
 #[map]
 pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(6, 0);
-#[map]
-pub static DIO_BY_TASK: LruHashMap<u32, Dio> = LruHashMap::with_max_entries(8192, 0);
-/// A [`Dio`] of zeros.
-#[map]
-pub static NO_DIO: Array<Dio> = Array::with_max_entries(1, 0);
 /// The write of a failure while it is told. In a map it is unknown to the verifier, whatever is
 /// known of it: it looks at the walk that follows less often.
 #[map]
@@ -274,7 +298,7 @@ pub static LOCKS: LruHashMap<LockKey, LockState> = LruHashMap::with_max_entries(
 #[map]
 pub static LOCKED_AT: LruHashMap<LockPlace, u64> = LruHashMap::with_max_entries(4096, 0);
 #[map]
-pub static TASKS: LruHashMap<u32, Task> = LruHashMap::with_max_entries(4096, 0);
+pub static TASKS: LruHashMap<u32, Task> = LruHashMap::with_max_entries(8192, 0);
 /// A [`Task`] of zeros, which is too large for the stack.
 #[map]
 pub static NO_TASK: Array<Task> = Array::with_max_entries(1, 0);
@@ -282,5 +306,9 @@ pub static NO_TASK: Array<Task> = Array::with_max_entries(1, 0);
 pub static CREATORS: LruHashMap<u64, Creator> = LruHashMap::with_max_entries(4096, 0);
 #[map]
 pub static ENTRY_STACKS: LruHashMap<u32, [u64; MAX_STACK]> = LruHashMap::with_max_entries(1024, 0);
+/// An array: a look-up in a hash table costs more than all else that is done for an unlock.
 #[map]
-pub static RECENT: LruHashMap<RecentKey, HolderRecord> = LruHashMap::with_max_entries(4096, 0);
+pub static RECENT: Array<Recent> = Array::with_max_entries(RINGS * RECENT_SLOTS, 0);
+/// How many rings were given to inodes.
+#[map]
+pub static RINGS_GIVEN: Array<u64> = Array::with_max_entries(1, 0);

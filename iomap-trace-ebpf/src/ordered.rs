@@ -6,9 +6,9 @@ use aya_ebpf::programs::RawTracePointContext;
 use iomap_trace_ebpf::{Counter, HOLDER_ORDERED_IO};
 
 use crate::holder::{self, Interval};
-use crate::maps::{CREATORS, Creator, HolderScratch, INODES, OrderedState, TASKS};
-use crate::read::{Fault, Words, count, member, offset, setting};
-use crate::{actor, btrfs, inode, mem};
+use crate::maps::{CREATORS, Creator, HolderScratch, INODES, OrderedState};
+use crate::read::{Fault, Words, count, glance, offset, setting, some};
+use crate::{actor, inode, mem, task};
 
 /// `btrfs_ordered_extent_add(inode, ordered)`, in the task that writes back, or writes directly.
 #[raw_tracepoint]
@@ -40,7 +40,7 @@ pub fn ordered_add(ctx: RawTracePointContext) -> i32 {
 pub fn work_begin(ctx: RawTracePointContext) -> i32 {
     let work: u64 = ctx.arg(0);
     let function = setting!(finish_ordered_fn);
-    if function == 0 || member!(work, btrfs_work_func as u64).unwrap_or(0) != function {
+    if function == 0 || glance!(work, btrfs_work_func as u64).unwrap_or(0) != function {
         return 0;
     }
     let work_at = offset!(ordered_work);
@@ -66,7 +66,7 @@ pub fn begin<C: EbpfContext>(ctx: &C, extent: u64, work: u64) {
     if !inode::is_followed(mapping) {
         return;
     }
-    let Some(task) = btrfs::task() else {
+    let Some(task) = task::own() else {
         count(Counter::OrderedMapFull);
         aya_log_ebpf::warn!(ctx, "ordered extent not followed: map full");
         return;
@@ -82,7 +82,7 @@ pub fn begin<C: EbpfContext>(ctx: &C, extent: u64, work: u64) {
 /// The page cache of the inode of an ordered extent.
 #[inline(always)]
 fn page_cache(extent: u64) -> Result<u64, Fault> {
-    let owner = member!(extent, ordered_inode as u64)?;
+    let owner = some(glance!(extent, ordered_inode as u64)?)?;
     if setting!(ordered_inode_is_vfs) == 1 {
         inode::mapping_of(owner)
     } else {
@@ -153,7 +153,7 @@ pub fn unlocks(state: &mut OrderedState, mapping: u64, start: u64, len: u64, now
 /// The completion ended.
 #[inline(always)]
 pub fn end(work: u64) {
-    let Some(task) = TASKS.get_ptr_mut(actor::tid()) else {
+    let Some(task) = task::known() else {
         return;
     };
     // SAFETY: this entry is only written by this task.

@@ -6,7 +6,7 @@ use iomap_trace_ebpf::Counter;
 
 use crate::actor::{self, NOBODY};
 use crate::maps::{INODES, InodeState, PAGES, PageKey, PageState};
-use crate::read::{count, member, setting};
+use crate::read::{count, glance, setting};
 
 /// `writeback_dirty_folio(folio, mapping)`: clean to dirty, in the context of the dirtier.
 #[raw_tracepoint]
@@ -26,7 +26,7 @@ pub fn page_dirtied(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint]
 pub fn page_cached(ctx: RawTracePointContext) -> i32 {
     let folio: u64 = ctx.arg(0);
-    let Ok(mapping) = member!(folio, folio_mapping as u64) else {
+    let Ok(mapping) = glance!(folio, folio_mapping as u64) else {
         return 0;
     };
     if let Some(inode) = INODES.get_ptr_mut(mapping) {
@@ -62,7 +62,7 @@ pub fn claim(inode: *mut InodeState) {
 
 #[inline(always)]
 fn remember(ctx: &RawTracePointContext, folio: u64, mapping: u64, dirtied: bool) {
-    let Ok(index) = member!(folio, folio_index as u64) else {
+    let Ok(index) = glance!(folio, folio_index as u64) else {
         return;
     };
     let key = PageKey { mapping, index };

@@ -1,12 +1,15 @@
 //! Releases of folios inside an invalidation, and those that are refused.
 
+use aya_ebpf::helpers::bpf_get_current_task;
 use iomap_trace_ebpf::{
-    Counter, FAULT_REFUSALS_CUT, Header, MAX_REFUSALS, RECORD_REFUSAL, RefusalRecord,
+    Counter, FAULT_REFUSALS_CUT, Header, MAX_REFUSALS, PLAN_FEXIT, RECORD_REFUSAL, RefusalRecord,
 };
 
 use crate::inode::{self, BTRFS, EXT4};
-use crate::maps::{Dio, HOLDER, HolderScratch, INODES, REFUSAL, RefusalScratch, STAGE_EMPTY};
-use crate::read::{Fault, count, member};
+use crate::maps::{
+    Dio, HOLDER, HolderScratch, INODES, REFUSAL, RefusalScratch, STAGE_EMPTY, STAMP,
+};
+use crate::read::{Fault, count, member, setting};
 use crate::{actor, emit, filter, holder, walk, write};
 
 /// A holder counts that gave its lock up so shortly before the release was asked for.
@@ -22,6 +25,35 @@ pub fn asked(folio: u64) {
     let own = unsafe { &mut *own };
     own.asked = folio;
     own.asked_ns = actor::now();
+}
+
+/// A release begins whose end will tell the folio. Most of them are granted and of no interest, so
+/// no more is done than to note the moment.
+#[inline(always)]
+pub fn stamp() {
+    if let Some(stamp) = STAMP.get_ptr_mut(0) {
+        // SAFETY: per-CPU memory; what another task writes here has its own name on it. The helper
+        // takes no arguments.
+        unsafe {
+            (*stamp).task = bpf_get_current_task();
+            (*stamp).ts_ns = actor::now();
+        }
+    }
+}
+
+/// When the release began that ends in this task; 0 when that is not known: it went to another CPU
+/// meanwhile, or was interrupted by a task with a release of its own.
+#[inline(always)]
+fn stamped(own: &Dio) -> u64 {
+    STAMP.get_ptr(0).map_or(0, |stamp| {
+        // SAFETY: as in `stamp`.
+        let (stamp, task) = unsafe { (&*stamp, bpf_get_current_task()) };
+        if stamp.task == task && stamp.ts_ns >= own.writer.ts_ns {
+            stamp.ts_ns
+        } else {
+            0
+        }
+    })
 }
 
 /// The folio of the last [`asked`], where the function's end does not tell it.
@@ -74,7 +106,9 @@ fn tell(own: &Dio, folio: u64, left_ns: u64, scratch: RefusalScratch) -> Result<
     let magic = member!(sb, sb_s_magic as u64)?;
     record.head = Header::new(RECORD_REFUSAL, size_of::<RefusalRecord>() as u32);
     record.ts_ns = left_ns;
-    record.entered_ns = if own.asked == folio || own.asked == 0 {
+    record.entered_ns = if setting!(plan) == PLAN_FEXIT {
+        stamped(own)
+    } else if own.asked == folio {
         own.asked_ns
     } else {
         0

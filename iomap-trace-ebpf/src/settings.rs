@@ -40,7 +40,14 @@ pub struct Settings {
     pub plan: u32,
     /// 1 to collect kernel stacks of failures.
     pub stacks: u32,
+    /// Id of `struct pt_regs` in the types of vmlinux, whose first members are words without a
+    /// meaning of their own; 0 where [`CAST_CALL`] is no call.
+    pub cast_type: u32,
 }
+
+/// In the object this number of a helper, which no kernel has, stands for `bpf_rdonly_cast`
+/// (kernel/bpf/helpers.c, since 6.2): user space makes each a call of it, or takes it out.
+pub const CAST_CALL: u32 = 0x0fca_57ed;
 
 /// [`Settings::plan`]: nothing but tracepoints, so that results of invalidations are inferred.
 pub const PLAN_TRACEPOINT: u32 = 0;
@@ -68,8 +75,9 @@ impl Settings {
         foreign_unlocks: 0,
         plan: PLAN_TRACEPOINT,
         stacks: 0,
+        cast_type: 0,
     };
 }
 
 const _: () = assert!(size_of::<Settings>() == 104);
-const _: () = assert!(core::mem::offset_of!(Settings, stacks) == 96);
+const _: () = assert!(core::mem::offset_of!(Settings, cast_type) == 100);

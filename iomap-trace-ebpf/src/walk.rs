@@ -10,15 +10,17 @@ use iomap_trace_ebpf::{
 
 use crate::inode::EXT4;
 use crate::maps::{INODES, PAGES, PageKey, Scratch, WALK, WalkBuffer};
-use crate::read::{Fault, count, member, offset, read, setting};
+use crate::read::{Fault, count, member, offset, read, read_into, setting};
 
 /// Pages of 4 KiB; user space skips the walk on other kernels.
 pub const PAGE_SHIFT: u64 = 12;
 /// Slots of an `xa_node` (user space checks that the kernel's nodes have as many).
 const SLOTS: u64 = 64;
-/// Steps of one walk. Each goes down a level, or passes one slot: a page at the bottom of the tree,
-/// 64 pages or more above it.
-const MAX_STEPS: u32 = 256;
+/// Slots that are read at once.
+const GROUP: u64 = 8;
+/// Steps of one walk. Each goes down a level, or passes up to [`GROUP`] slots: of a page each at the
+/// bottom of the tree, of 64 pages or more above it.
+const MAX_STEPS: u32 = 32;
 /// Buffer heads of one folio that are looked at.
 const MAX_BUFFERS: u32 = 8;
 /// `XA_RETRY_ENTRY` (include/linux/xarray.h).
@@ -44,26 +46,35 @@ pub fn walk(record: &mut FailureRecord, scratch: Scratch) {
     if record.faults & FAULT_WALK_CUT != 0 {
         count(Counter::WalkCut);
     }
-    // Where refused folios are seen, their buffers were looked at then.
-    let has_buffers = setting!(plan) == PLAN_TRACEPOINT && record.inode.magic == EXT4;
+    buffer.has_buffers = (record.inode.magic == EXT4) as u64;
     // SAFETY: a map value stays allocated.
-    let since_ns = INODES
+    buffer.since_ns = INODES
         .get_ptr(mapping)
         .map_or(0, |state| unsafe { (*state).since_ns });
     for at in 0..MAX_FOLIOS {
-        if at as u64 >= buffer.found {
+        if at as u64 >= forget(&mut buffer.found) {
             break;
         }
-        let next = record.folios as usize & (MAX_FOLIOS - 1);
-        let entry = &mut record.folio[next];
-        match describe(buffer.folios[at], mapping, has_buffers, entry) {
-            Ok(()) => {
-                touchers(entry, mapping, since_ns);
-                record.folios = next as u32 + 1;
-            }
-            Err(Fault) => record.faults |= FAULT_FOLIO,
-        }
+        tell(record, buffer, at);
     }
+}
+
+/// Adds one of the folios that were found to the record. As in [`look`], what comes of it is left in
+/// memory.
+#[inline(never)]
+fn tell(record: &mut FailureRecord, buffer: &mut WalkBuffer, at: usize) {
+    let folio = forget(&mut buffer.folios[at & (MAX_FOLIOS - 1)]);
+    let mapping = forget(&mut record.mapping);
+    let next = forget(&mut record.folios) as usize & (MAX_FOLIOS - 1);
+    let entry = &mut record.folio[next];
+    // Where refused folios are seen, their buffers were looked at then.
+    let has_buffers = setting!(plan) == PLAN_TRACEPOINT && forget(&mut buffer.has_buffers) != 0;
+    if describe(folio, mapping, has_buffers, entry).is_err() {
+        record.faults |= FAULT_FOLIO;
+        return;
+    }
+    touchers(entry, mapping, forget(&mut buffer.since_ns));
+    record.folios = next as u32 + 1;
 }
 
 /// Low bits of an entry: `00` pointer, `10` internal, `x1` value (include/linux/xarray.h).
@@ -129,35 +140,53 @@ fn step(buffer: &mut WalkBuffer, mapping: u64, last: u64) -> Result<bool, u32> {
     if node == buffer.root && slot >= SLOTS {
         return Ok(false);
     }
-    let mut entry = slot_of(node, slot)?;
-    if entry == RETRY {
-        // The node is gone; there is another one in its place.
-        buffer.node = 0;
-        return Ok(true);
+    let group = slot & !(GROUP - 1);
+    let slots = node + offset!(xa_node_slots) as u64;
+    read_into(slots + (group & (SLOTS - 1)) * 8, &mut buffer.slots).map_err(|_| FAULT_WALK)?;
+    let own = forget(&mut buffer.slots[(slot & (GROUP - 1)) as usize]);
+    if is_sibling(own) {
+        // Others of its kind are of folios that were found already.
+        let first: u64 = read(slots + (own >> 2) * 8).map_err(|_| FAULT_WALK)?;
+        buffer.slots[(slot & (GROUP - 1)) as usize] = first;
     }
-    if is_sibling(entry) {
-        entry = slot_of(node, entry >> 2)?;
-    }
-    if shift > 0 && is_node(entry) {
-        buffer.node = entry - 2;
-        return Ok(true);
-    }
-    if is_pointer(entry) && !push(buffer, entry) {
-        return Err(FAULT_WALK_CUT);
-    }
-    let next = slot + 1;
+    buffer.begin = index;
+    buffer.slot = slot;
+    buffer.more = (last >> shift) - slot;
+    buffer.shift = shift;
+    buffer.full = 0;
+    let next = group + GROUP;
     buffer.index = next << shift;
     if next & (SLOTS - 1) == 0 {
-        // The next slot belongs to another node: down again from the head.
+        // The next group belongs to another node: down again from the head.
         buffer.node = 0;
+    }
+    for n in 0..GROUP {
+        look(buffer, n, group + n);
+    }
+    if forget(&mut buffer.full) == 1 {
+        return Err(FAULT_WALK_CUT);
     }
     Ok(true)
 }
 
-#[inline(always)]
-fn slot_of(node: u64, slot: u64) -> Result<u64, u32> {
-    let slots = offset!(xa_node_slots) as u64;
-    read(node + slots + (slot & (SLOTS - 1)) * 8).map_err(|_| FAULT_WALK)
+/// One slot of the group that was read. What comes of it is left in the buffer: the verifier need
+/// not tell the cases apart any longer.
+#[inline(never)]
+fn look(buffer: &mut WalkBuffer, n: u64, at: u64) {
+    let entry = forget(&mut buffer.slots[(n & (GROUP - 1)) as usize]);
+    if entry == 0 || at.wrapping_sub(forget(&mut buffer.slot)) > forget(&mut buffer.more) {
+        return;
+    }
+    if entry == RETRY || is_node(entry) {
+        // Down; or the node is gone, and there is another one in its place.
+        buffer.node = if entry == RETRY { 0 } else { entry - 2 };
+        buffer.index = forget(&mut buffer.begin).max(at << (forget(&mut buffer.shift) & 63));
+        // The rest of the group is for later.
+        buffer.slot = u64::MAX;
+        buffer.more = 0;
+    } else if is_pointer(entry) && !push(buffer, entry) {
+        buffer.full = 1;
+    }
 }
 
 /// A value of which neither the compiler nor the verifier knows anything.
@@ -182,7 +211,7 @@ fn push(buffer: &mut WalkBuffer, folio: u64) -> bool {
     true
 }
 
-#[inline(never)]
+#[inline(always)]
 pub fn describe(
     folio: u64,
     mapping: u64,

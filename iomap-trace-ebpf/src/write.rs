@@ -5,11 +5,10 @@ use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
 use crate::maps::{
-    DIO_BY_KIOCB, DIO_BY_TASK, Dio, INODES, InodeState, NO_DIO, STAGE_EMPTY, STAGE_GENERIC,
-    STAGE_POST, STAGE_SUBMIT,
+    DIO_BY_KIOCB, Dio, INODES, InodeState, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST, STAGE_SUBMIT,
 };
-use crate::read::{Fault, Words, count, member, offset, setting};
-use crate::{actor, inode, mem, pages};
+use crate::read::{Fault, Words, casts, count, glance, offset, setting, some};
+use crate::{actor, holder, inode, mem, pages, task};
 
 /// `ITER_SOURCE` (include/linux/uio.h), bit 0 of the iterator's type before 5.14: the iterator's
 /// data is the source, so this is a write.
@@ -36,11 +35,11 @@ pub fn begin<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) {
 /// A read may use the kiocb of a write that never completed.
 #[inline(always)]
 fn forget(kiocb: u64) {
-    if let Some(dio) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
+    if let Some(task) = task::known() {
         // SAFETY: this entry is only written by this task.
-        unsafe { (*dio).kiocb = 0 };
+        unsafe { (*task).dio.kiocb = 0 };
     }
-    if member!(kiocb, kiocb_ki_complete as u64).unwrap_or(0) != 0 {
+    if glance!(kiocb, kiocb_ki_complete as u64).unwrap_or(0) != 0 {
         let _ = DIO_BY_KIOCB.remove(kiocb);
     }
 }
@@ -81,17 +80,8 @@ fn begin_write<C: EbpfContext>(
 /// The entry of this task; one of nothing when there was none.
 #[inline(always)]
 fn entry() -> Option<&'static mut Dio> {
-    let tid = actor::tid();
-    if let Some(own) = DIO_BY_TASK.get_ptr_mut(tid) {
-        // In place: an insertion would take a new element each time.
-        // SAFETY: this entry is only written by this task.
-        return Some(unsafe { &mut *own });
-    }
-    // SAFETY: nobody writes to it.
-    let nothing = unsafe { &*NO_DIO.get_ptr(0)? };
-    DIO_BY_TASK.insert(&tid, nothing, 0).ok()?;
-    // SAFETY: as above.
-    DIO_BY_TASK.get_ptr_mut(tid).map(|own| unsafe { &mut *own })
+    // SAFETY: this entry is only written by this task.
+    task::own().map(|task| unsafe { &mut (*task).dio })
 }
 
 /// What the kiocb tells of a write of this task, but for the kiocb itself; whether it begins now the
@@ -100,8 +90,8 @@ fn entry() -> Option<&'static mut Dio> {
 fn describe(dio: &mut Dio, kiocb: u64) -> Result<(), Fault> {
     // As above, of a `struct kiocb`.
     let words = Words::<5>::read(kiocb)?;
-    let file = words.at(offset!(kiocb_ki_filp))?;
-    let mapping = member!(file, file_f_mapping as u64)?;
+    let file = some(words.at(offset!(kiocb_ki_filp))?)?;
+    let mapping = some(glance!(file, file_f_mapping as u64)?)?;
     let ki_complete = words.at(offset!(kiocb_ki_complete))?;
     // SAFETY: zeros are a write of which nothing is known.
     unsafe { mem::zero(dio) };
@@ -110,9 +100,9 @@ fn describe(dio: &mut Dio, kiocb: u64) -> Result<(), Fault> {
     dio.faults = FAULT_NO_BEGIN;
     dio.writer.ts_ns = actor::now();
     dio.pos = words.at(offset!(kiocb_ki_pos))?;
-    dio.mapping_flags = member!(mapping, mapping_flags as u64).unwrap_or(0);
+    dio.mapping_flags = glance!(mapping, mapping_flags as u64).unwrap_or(0);
     dio.ki_flags = words.at(offset!(kiocb_ki_flags)).unwrap_or(0) as u32;
-    dio.wb_err = member!(mapping, mapping_wb_err as u32).unwrap_or(0);
+    dio.wb_err = glance!(mapping, mapping_wb_err as u32).unwrap_or(0);
     dio.queued = (ki_complete != 0) as u32;
     if dio.queued == 1 {
         // Another task may ask.
@@ -149,17 +139,18 @@ pub fn name(dio: &mut Dio) {
 /// The write that this task is at.
 #[inline(always)]
 pub fn own() -> Option<*mut Dio> {
-    let own = DIO_BY_TASK.get_ptr_mut(actor::tid())?;
     // SAFETY: this entry is only written by this task.
+    let own = unsafe { &raw mut (*task::known()?).dio };
+    // SAFETY: as above.
     (unsafe { (*own).kiocb } != 0).then_some(own)
 }
 
 /// Takes the direct write of this kiocb out of the maps.
 #[inline(always)]
 pub fn taken(kiocb: u64) -> Option<*mut Dio> {
-    if let Some(own) = DIO_BY_TASK.get_ptr_mut(actor::tid()) {
+    if let Some(task) = task::known() {
         // SAFETY: this entry is only written by this task.
-        let own = unsafe { &mut *own };
+        let own = unsafe { &mut (*task).dio };
         if own.kiocb == kiocb {
             own.kiocb = 0;
             // A write that may complete elsewhere may have been begun again elsewhere as well.
@@ -179,9 +170,19 @@ pub fn taken(kiocb: u64) -> Option<*mut Dio> {
     Some(dio)
 }
 
+/// The page cache that a kiocb is for.
+#[inline(always)]
+fn mapping_of(kiocb: u64) -> Result<u64, Fault> {
+    let file = some(glance!(kiocb, kiocb_ki_filp as u64)?)?;
+    some(glance!(file, file_f_mapping as u64)?)
+}
+
 /// The write of this kiocb is about to invalidate what it wrote, `len` bytes.
 #[inline(always)]
 pub fn post_begin(kiocb: u64, len: u64) -> Result<(), Fault> {
+    if casts() && inode::is_bare(mapping_of(kiocb)?) {
+        return Ok(());
+    }
     if let Some(own) = own() {
         // SAFETY: this entry is only written by this task.
         let own = unsafe { &mut *own };
@@ -193,9 +194,8 @@ pub fn post_begin(kiocb: u64, len: u64) -> Result<(), Fault> {
             return Ok(());
         }
     }
-    let file = member!(kiocb, kiocb_ki_filp as u64)?;
-    let mapping = member!(file, file_f_mapping as u64)?;
-    if member!(mapping, mapping_nrpages as u64)? == 0 {
+    let mapping = mapping_of(kiocb)?;
+    if glance!(mapping, mapping_nrpages as u64)? == 0 {
         return Ok(());
     }
     completing(kiocb, mapping, len, STAGE_POST, 0)
@@ -284,8 +284,7 @@ pub fn complete_begin(iomap_dio: u64) -> Result<(), Fault> {
     if !known || words.half(offset!(dio_error))? != 0 {
         return Ok(());
     }
-    let file = member!(kiocb, kiocb_ki_filp as u64)?;
-    let mapping = member!(file, file_f_mapping as u64)?;
+    let mapping = mapping_of(kiocb)?;
     let len = words.at(offset!(dio_size))?;
     let stage = if len == 0 { STAGE_EMPTY } else { STAGE_POST };
     completing(kiocb, mapping, len, stage, iomap_dio)
@@ -335,8 +334,8 @@ pub fn watch<C: EbpfContext>(ctx: &C, mapping: u64) -> Result<(), Fault> {
         state.cached = u32::from(!bare);
     }
     let host = inode::host_of(mapping)?;
-    let ino = member!(host, inode_i_ino as u64)?;
-    let generation = member!(host, inode_i_generation as u32).unwrap_or(0) as u64;
+    let ino = glance!(host, inode_i_ino as u64)?;
+    let generation = glance!(host, inode_i_generation as u32).unwrap_or(0) as u64;
     if let Some(inode) = known {
         // SAFETY: as above.
         let state = unsafe { &*inode };
@@ -358,6 +357,7 @@ pub fn watch<C: EbpfContext>(ctx: &C, mapping: u64) -> Result<(), Fault> {
         cached: 1,
         failed_ns: 0,
         bare_ns: 0,
+        ring: holder::ring(),
     };
     if INODES.insert(mapping, &state, 0).is_err() {
         count(Counter::InodeMapFull);

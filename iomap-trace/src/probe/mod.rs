@@ -3,6 +3,7 @@
 mod ahead;
 mod attach;
 mod blind;
+mod cast;
 mod choice;
 mod cost;
 mod counters;

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use aya::{Ebpf, EbpfLoader};
 
-use super::blind;
 use super::settings::Resolved;
+use super::{blind, cast};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/iomap-trace.bpf.o");
 
@@ -18,7 +18,7 @@ pub fn open(resolved: &Resolved, verbose: bool) -> Result<Ebpf> {
         .override_global("LAYOUT", &resolved.layout[..], true)
         .override_global("SETTINGS", &resolved.settings, true)
         .override_global("AYA_LOG_LEVEL", &level, true)
-        .load(OBJECT)
+        .load(&cast::put(OBJECT, resolved.cast))
         .context("the kernel does not take the BPF maps")
 }
 

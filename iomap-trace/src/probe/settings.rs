@@ -2,6 +2,7 @@
 
 use iomap_trace_ebpf::{FIELDS, LAYOUT_LEN, MISSING, Settings};
 
+use super::cast::Cast;
 use super::choice::Plan;
 use super::hook::Want;
 use super::tracer::Options;
@@ -22,10 +23,18 @@ unsafe impl aya::Pod for PodSettings {}
 pub struct Resolved {
     pub settings: PodSettings,
     pub layout: [u32; LAYOUT_LEN],
+    /// How the programs read without a helper, where they can.
+    pub cast: Option<Cast>,
     unknown: Vec<(Want, String)>,
 }
 
 impl Resolved {
+    /// The programs read by helpers after all.
+    pub fn without_cast(&mut self) {
+        self.cast = None;
+        self.settings.0.cast_type = 0;
+    }
+
     /// Why a constant is not known; `None` when it is.
     pub fn why_unknown(&self, want: Want) -> Option<&str> {
         self.unknown
@@ -73,6 +82,7 @@ pub fn resolve(kernel: &Kernel, options: &Options, plan: Plan) -> Resolved {
             }
         }
     }
+    let cast = kernel.types.as_ref().ok().and_then(Cast::find);
     let settings = Settings {
         extent_locked: constants.extent_locked.unwrap_or(0),
         finish_ordered_fn: finish_ordered_fn.unwrap_or(0),
@@ -91,10 +101,12 @@ pub fn resolve(kernel: &Kernel, options: &Options, plan: Plan) -> Resolved {
         foreign_unlocks: u32::from(constants.foreign_unlocks == Some(true)),
         plan: plan.setting(),
         stacks: u32::from(options.stacks),
+        cast_type: cast.map_or(0, |cast| cast.ty),
     };
     Resolved {
         settings: PodSettings(settings),
         layout,
+        cast,
         unknown,
     }
 }

@@ -11,6 +11,8 @@ pub struct Stages {
     stages: Vec<(&'static str, Duration)>,
     /// The programs that took longest to load, beside each other.
     programs: Vec<(&'static str, Duration)>,
+    /// How the programs read.
+    reads: Option<String>,
 }
 
 /// Programs that are named.
@@ -25,6 +27,7 @@ impl Stages {
             since: now,
             stages: Vec::new(),
             programs: Vec::new(),
+            reads: None,
         }
     }
 
@@ -43,6 +46,7 @@ impl Stages {
     pub fn add(&mut self, others: &Self) {
         self.stages.extend(&others.stages);
         self.programs.extend(&others.programs);
+        self.reads.clone_from(&others.reads);
         self.since = others.since;
     }
 
@@ -52,6 +56,11 @@ impl Stages {
         self.programs = programs;
     }
 
+    /// How the programs read the kernel's memory.
+    pub fn read_by(&mut self, how: String) {
+        self.reads = Some(how);
+    }
+
     /// All of it, on one line.
     pub fn line(&self) -> String {
         let mut line = format!("attached in {} ms:", (self.since - self.begun).as_millis());
@@ -59,6 +68,9 @@ impl Stages {
             let comma = if at == 0 { "" } else { "," };
             // Writing to a string does not fail.
             let _ = write!(line, "{comma} {stage} {}", took.as_millis());
+        }
+        if let Some(how) = &self.reads {
+            let _ = write!(line, "; reads by {how}");
         }
         line
     }
@@ -87,6 +99,8 @@ mod tests {
         stages.since = stages.begun + ms(412);
         stages.stages = vec![("maps", ms(12)), ("load", ms(400))];
         assert_eq!(stages.line(), "attached in 412 ms: maps 12, load 400");
+        stages.read_by("helpers".to_owned());
+        assert!(stages.line().ends_with("load 400; reads by helpers"));
         assert_eq!(stages.programs(), None);
         stages.loaded((0..9).map(|n| ("one", ms(9 - n))).collect());
         let said = stages.programs().unwrap();

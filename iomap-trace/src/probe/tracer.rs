@@ -99,9 +99,25 @@ impl Tracer {
         let mut passed: Vec<(Plan, String)> = Vec::new();
         let mut last = None;
         for &plan in plans {
-            let resolved = settings::resolve(kernel, options, plan);
+            let mut resolved = settings::resolve(kernel, options, plan);
             stages.over("symbols");
             let mut ebpf = object::open(&resolved, options.verbose)?;
+            if resolved.cast.is_some()
+                && let Err(why) = trial::cast(&mut ebpf)
+            {
+                stages.read_by(format!("helpers, since a cast is refused: {why}"));
+                resolved.without_cast();
+                ebpf = object::open(&resolved, options.verbose)?;
+            } else {
+                stages.read_by(
+                    if resolved.cast.is_some() {
+                        "casts"
+                    } else {
+                        "helpers"
+                    }
+                    .to_owned(),
+                );
+            }
             stages.over("maps");
             let trial = trial::plan(&mut ebpf, plan, btf.as_ref());
             stages.over("trial");

@@ -1,6 +1,6 @@
 //! Whether this kernel takes probes of a plan, found by trying with an empty program.
 
-use aya::programs::{FExit, KProbe};
+use aya::programs::{FExit, KProbe, RawTracePoint};
 use aya::{Btf, Ebpf};
 
 use super::choice::Plan;
@@ -44,6 +44,19 @@ fn kprobe(ebpf: &mut Ebpf) -> Result<(), String> {
     program
         .attach(SYMBOL, 0)
         .map_err(|e| format!("the kernel has no kprobes ({})", root_cause(e)))?;
+    program.unload().map_err(root_cause)
+}
+
+/// Loads a program that reads without a helper: one of this kind and one of the others are refused
+/// for the same reasons.
+///
+/// # Errors
+/// Why the kernel does not take it, in one line.
+pub fn cast(ebpf: &mut Ebpf) -> Result<(), String> {
+    let program = ebpf.program_mut("trial_cast");
+    let program = program.ok_or("the object lacks its trial program")?;
+    let program: &mut RawTracePoint = program.try_into().map_err(root_cause)?;
+    program.load().map_err(root_cause)?;
     program.unload().map_err(root_cause)
 }
 

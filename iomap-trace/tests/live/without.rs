@@ -168,3 +168,21 @@ fn a_plan_that_this_kernel_does_not_take() {
         fails_with(&in_namespace("true", &args), 5, &[plan, "doctor"]);
     }
 }
+
+/// Reads by casts cost a tenth (`bpf_rdonly_cast`, since 6.2), and nobody would see it if they were
+/// no longer taken.
+#[test]
+#[ignore = "needs root and BPF: cargo xtask test"]
+fn memory_is_read_by_casts_where_the_kernel_has_them() {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap();
+    let has = symbols.lines().any(|l| l.ends_with(" bpf_rdonly_cast"));
+    let mut trace = Command::new(bin());
+    let output = trace.args(["trace", "-v", "--duration", "0.1"]).output();
+    let said = text(&output.unwrap().stderr);
+    let how = if has {
+        "; reads by casts\n"
+    } else {
+        "; reads by helpers\n"
+    };
+    assert!(said.contains(how), "{said}");
+}

@@ -146,6 +146,11 @@ impl Types {
         vmlinux.function(name)
     }
 
+    /// Id of a struct of vmlinux: the first of that name.
+    pub fn vmlinux_struct(&self, name: &str) -> Option<u32> {
+        self.sections.first()?.structure(name)
+    }
+
     /// Members of the enum `name` in the order of their declaration; empty when there is none.
     pub fn enumerators_of(&self, name: &str) -> Vec<(String, i64)> {
         let lists = self.sections.iter().flat_map(|s| {

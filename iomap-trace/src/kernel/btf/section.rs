@@ -71,6 +71,14 @@ impl Section {
         })
     }
 
+    /// Id of the first own struct of that name.
+    pub fn structure(&self, name: &str) -> Option<u32> {
+        ids(&self.names, hash(name)).find(|id| {
+            let ty = self.btf.resolve_type_by_id(*id).ok();
+            ty.is_some_and(|ty| matches!(ty, Type::Struct(_)) && name_of(&self.btf, &ty) == name)
+        })
+    }
+
     /// Own enums, named or not, that have this enumerator: all their members, in order.
     pub fn enums_with(&self, enumerator: &str) -> impl Iterator<Item = Vec<(String, i64)>> {
         ids(&self.enumerators, hash(enumerator))
