@@ -44,6 +44,9 @@ enum Task {
     Dist(dist::Args),
     /// Look for inputs that break the readers of logs and of the kernel's text, and the engine
     Fuzz(fuzz::Args),
+    /// Make failures for `bench --rate`
+    #[command(hide = true)]
+    Load(bench::rate::load::Args),
     /// Fetch other kernels, and run a command or a test on one in a virtual machine
     Vm(vm::Args),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Dist(args) => dist::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Load(args) => bench::rate::load::process(&args),
         Task::Vm(args) => vm::run(&args),
     };
     match done {

@@ -7,7 +7,7 @@ mod machine;
 mod micro;
 mod overhead;
 mod process;
-mod rate;
+pub mod rate;
 mod reports;
 mod rivals;
 mod start;

@@ -14,12 +14,37 @@ use crate::util;
 /// Rounds of 512 writes of each kind in one run.
 const ROUNDS: &str = "8";
 
+/// Where the images are written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// Memory: the page cache of the filesystem that holds them.
+    Memory,
+    /// The disk of this machine, past that page cache.
+    Disk,
+}
+
+impl Backing {
+    /// Both.
+    const ALL: [Self; 2] = [Self::Memory, Self::Disk];
+
+    /// What it is, in a heading.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "images in memory",
+            Self::Disk => "images on the disk",
+        }
+    }
+}
+
+/// Throughput with the tracer by that without, by filesystem and workload.
+pub type Ratios = BTreeMap<(String, String), Spread>;
+
 /// What this machine has told.
 pub struct Figures {
     /// How many pairs of runs.
     pub pairs: usize,
-    /// Throughput with the tracer by that without, by filesystem and workload.
-    pub ratios: BTreeMap<(String, String), Spread>,
+    /// By where the images are.
+    pub ratios: Vec<(Backing, Ratios)>,
 }
 
 /// Runs on images of all filesystems.
@@ -32,14 +57,25 @@ pub fn measure(programs: &Programs, pairs: usize) -> Result<Figures> {
         "only root can mount filesystems and trace: run it as root, or with --no-native"
     );
     own_mounts()?;
+    let ratios = Backing::ALL
+        .into_iter()
+        .map(|backing| Ok((backing, on(programs, pairs, backing)?)))
+        .collect::<Result<_>>()?;
+    Ok(Figures { pairs, ratios })
+}
+
+fn on(programs: &Programs, pairs: usize, backing: Backing) -> Result<Ratios> {
     let dir = TempDir::new_in(&std::env::temp_dir())?;
     let mut values: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
     for (kind, options) in KINDS {
         let mounted = Mounted::new(kind, options, dir.path())?;
+        if backing == Backing::Disk {
+            mounted.past_cache()?;
+        }
         // The first run finds cold caches.
         run(programs, mounted.path(), false)?;
         for pair in 0..pairs {
-            eprintln!("{kind}: pair {} of {pairs}", pair + 1);
+            eprintln!("{kind}, {}: pair {} of {pairs}", backing.name(), pair + 1);
             // Who comes first takes turns as well.
             let first = pair % 2 == 1;
             let one = run(programs, mounted.path(), first)?;
@@ -52,11 +88,8 @@ pub fn measure(programs: &Programs, pairs: usize) -> Result<Figures> {
             }
         }
     }
-    let ratios = values
-        .into_iter()
-        .filter_map(|(at, values)| Some((at, Spread::of(values)?)))
-        .collect();
-    Ok(Figures { pairs, ratios })
+    let spread = |(at, values)| Some((at, Spread::of(values)?));
+    Ok(values.into_iter().filter_map(spread).collect())
 }
 
 /// Ticks of the time stamp counter a write, by workload.

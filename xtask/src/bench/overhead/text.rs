@@ -91,21 +91,33 @@ fn signed(value: f64) -> String {
 pub fn of_machine(figures: &native::Figures) -> String {
     let mut text = format!(
         "### Throughput with the tracer, by that without\n\n{}, {}. Median of {} pairs of runs that \
-         take turns, and the quartiles; filesystems in images on loop devices. What the machine does \
-         beside it is in the spread.\n\n",
+         take turns, and the quartiles; filesystems in images on loop devices: in memory, where no \
+         device hides what the programs take, and past the page cache on the disk of this machine. \
+         What the machine does beside it is in the spread.\n\n",
         date(),
         machine(),
         figures.pairs
     );
-    text.push_str("| | median | quartiles |\n| --- | ---: | ---: |\n");
-    for ((filesystem, workload), spread) in &figures.ratios {
+    let backings: Vec<_> = figures.ratios.iter().map(|(at, _)| at.name()).collect();
+    let _ = writeln!(text, "| | {} |", backings.join(" | "));
+    let _ = writeln!(text, "| --- |{}", " ---: |".repeat(backings.len()));
+    let rows = figures
+        .ratios
+        .first()
+        .into_iter()
+        .flat_map(|(_, r)| r.keys());
+    for row in rows {
+        let (filesystem, workload) = row;
         let known = WORKLOADS.iter().find(|(name, _)| name == workload);
         let what = known.map_or(workload.as_str(), |(_, what)| what);
-        let _ = writeln!(
-            text,
-            "| {filesystem}: {what} | {:.3} | {:.3} to {:.3} |",
-            spread.median, spread.low, spread.high
-        );
+        let _ = write!(text, "| {filesystem}: {what} |");
+        for (_, ratios) in &figures.ratios {
+            let _ = match ratios.get(row) {
+                Some(s) => write!(text, " {:.3} ({:.3} to {:.3}) |", s.median, s.low, s.high),
+                None => write!(text, " – |"),
+            };
+        }
+        text.push('\n');
     }
     text.push('\n');
     text
@@ -114,6 +126,26 @@ pub fn of_machine(figures: &native::Figures) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::overhead::figures::Spread;
+
+    #[test]
+    fn a_machine_gets_a_column_for_each_place() {
+        let spread = |value| Spread::of(vec![value]).unwrap();
+        let at = ("xfs".to_owned(), "direct-none".to_owned());
+        let ratios = |value| [(at.clone(), spread(value))].into();
+        let text = of_machine(&native::Figures {
+            pairs: 1,
+            ratios: vec![
+                (native::Backing::Memory, ratios(0.9)),
+                (native::Backing::Disk, ratios(1.0)),
+            ],
+        });
+        assert!(
+            text.contains("| | images in memory | images on the disk |\n| --- | ---: | ---: |\n")
+        );
+        let row = "| xfs: direct write, nothing cached | 0.900 (0.900 to 0.900) | 1.000 (1.000 to 1.000) |";
+        assert!(text.contains(row), "{text}");
+    }
 
     #[test]
     fn a_guest_gets_a_row_for_each_workload_that_was_run() {

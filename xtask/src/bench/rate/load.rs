@@ -3,12 +3,14 @@
 //! No data can be read from their buffers: they end with EFAULT right after the invalidation, and
 //! take no time for a fallback to the page cache.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,7 +24,7 @@ const PAGE: usize = 4096;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A way to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
     /// Synthetic: each thread stores into a page of its own file and writes the same page directly.
     /// The device takes no writes, so the flush before each write fails, and the invalidation with
@@ -46,25 +48,76 @@ impl Kind {
     }
 }
 
-/// Makes failures on `disk` for `time`, with `writers` threads that write. Gives the time that it
-/// took.
+/// Arguments of the process that makes the failures.
+#[derive(clap::Args)]
+pub struct Args {
+    kind: Kind,
+    /// Threads that write
+    writers: usize,
+    /// For how long, in milliseconds
+    time: u64,
+    /// Where a file for each of them is, of a page
+    dir: PathBuf,
+}
+
+/// Makes failures on `disk` for `time`, with `writers` threads that write, in a process of its own:
+/// a store into a page that cannot be had ends it. Gives the time that it took.
 ///
 /// # Errors
-/// When files cannot be made or mapped, a direct write ends in an unexpected way, or ctrl-C was
-/// pressed.
+/// When files cannot be made or mapped, a direct write ends in an unexpected way, a store ends the
+/// process, or ctrl-C was pressed.
 pub fn run(kind: Kind, disk: &Disk, writers: usize, time: Duration) -> Result<Duration> {
-    let files: Vec<PathBuf> = (0..writers)
-        .map(|n| disk.path().join(format!("load.{n}")))
-        .collect();
+    let files: Vec<PathBuf> = (0..writers).map(|n| file(disk.path(), n)).collect();
     for file in &files {
         fill(file).with_context(|| format!("cannot make {}", file.display()))?;
     }
     let failing = (kind == Kind::Stays).then(|| disk.fail()).transpose()?;
+    let me = std::env::current_exe().context("cannot find this program")?;
+    let mut load = Command::new(me);
+    let name = clap::ValueEnum::to_possible_value(&kind).context("a load without a name")?;
+    load.args(["load", name.get_name(), &writers.to_string()]);
+    load.arg(time.as_millis().to_string()).arg(disk.path());
+    let ended = load.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    drop(failing);
+    for file in &files {
+        fs::remove_file(file)?;
+    }
+    let ended = ended.context("cannot run the load")?;
+    ensure!(
+        !signal::interrupted(),
+        "interrupted; everything is cleaned up"
+    );
+    if let Some(signal) = ended.status.signal() {
+        bail!("the load was ended by signal {signal}");
+    }
+    ensure!(ended.status.success(), "the load ended: {}", ended.status);
+    let took = String::from_utf8(ended.stdout)?;
+    let took = took.trim().parse().context("the load tells no time")?;
+    Ok(Duration::from_nanos(took))
+}
+
+fn file(dir: &Path, writer: usize) -> PathBuf {
+    dir.join(format!("load.{writer}"))
+}
+
+/// The process: prints how many nanoseconds it took.
+///
+/// # Errors
+/// When files cannot be mapped, or a direct write ends in an unexpected way.
+pub fn process(args: &Args) -> Result<ExitCode> {
+    signal::remember_interrupts();
+    let files: Vec<PathBuf> = (0..args.writers).map(|n| file(&args.dir, n)).collect();
+    let time = Duration::from_millis(args.time);
+    println!("{}", fail(args.kind, &files, time)?.as_nanos());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn fail(kind: Kind, files: &[PathBuf], time: Duration) -> Result<Duration> {
     let stop = AtomicBool::new(false);
     let begun = Instant::now();
     let ended = thread::scope(|scope| {
         let mut threads = Vec::new();
-        for file in &files {
+        for file in files {
             if kind == Kind::Collides {
                 threads.push(scope.spawn(|| dirty(file, &stop)));
             }
@@ -81,17 +134,9 @@ pub fn run(kind: Kind, disk: &Disk, writers: usize, time: Duration) -> Result<Du
         ended.collect::<Vec<_>>()
     });
     let took = begun.elapsed();
-    drop(failing);
-    for file in &files {
-        fs::remove_file(file)?;
-    }
     for one in ended {
         one.map_err(|_| anyhow::anyhow!("a thread of the load panicked"))??;
     }
-    ensure!(
-        !signal::interrupted(),
-        "interrupted; everything is cleaned up"
-    );
     Ok(took)
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask bench --rate`: as many failures a second as this machine can make, with and without
 //! the tracer, and whether any of them is missing.
 
-mod load;
+pub mod load;
 mod rounds;
 mod run;
 mod text;
