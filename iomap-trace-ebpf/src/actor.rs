@@ -56,7 +56,7 @@ pub fn current(actor: &mut Actor, ts_ns: u64) {
 fn name(actor: &mut Actor, task: u64) {
     let comm = &raw mut actor.comm;
     if casts() {
-        // The kernel fills the rest with zeros itself (`__set_task_comm`, since 5.4).
+        // The kernel fills the rest with zeros itself (`__set_task_comm`, since 5.17).
         for half in 0..2 {
             let at = task.wrapping_add(offset!(task_comm) as u64 + 8 * half);
             // SAFETY: inside the name, which begins at a multiple of eight.

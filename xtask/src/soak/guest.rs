@@ -68,6 +68,8 @@ fn judged(fate: Fate, attached: bool, status: ExitStatus) -> Result<End, String>
     let by = status.signal();
     match status.code() {
         Some(0) if fate.signal != libc::SIGKILL => Ok(End::Well),
+        // Its command was done before the signal came.
+        Some(0) if fate.kind == Kind::Exec => Ok(End::Well),
         // The command was ended by the signal before it had a handler.
         Some(143) if fate.kind == Kind::Exec && fate.signal == libc::SIGTERM => Ok(End::Well),
         None if by == Some(fate.signal) && (dies || !attached) => Ok(End::Killed),
@@ -350,6 +352,9 @@ mod tests {
             let killed = ExitStatus::from_raw(SIGKILL);
             assert_eq!(judged(of(kind, SIGKILL), true, killed), Ok(End::Killed));
             assert!(judged(of(kind, SIGTERM), true, killed).is_err());
+            // A command may be done before; nothing else ends by itself.
+            let done = judged(of(kind, SIGKILL), true, exited(0));
+            assert_eq!(done.is_ok(), kind == Kind::Exec);
         }
         let hung_up = ExitStatus::from_raw(SIGHUP);
         assert!(judged(of(Kind::Record, SIGHUP), true, hung_up).is_err());

@@ -14,11 +14,11 @@ case $series in
 *) locked=2 ;;
 esac
 case $series in
-5.*) release=btrfs_releasepage ordered=btrfs_finish_ordered_io.isra.0 ;;
-6.1) release=btrfs_release_folio ordered=btrfs_finish_ordered_io ;;
-*) release=btrfs_release_folio ordered=btrfs_finish_one_ordered ;;
+5.*) direct=iomap_dio_rw release=btrfs_releasepage ordered=btrfs_finish_ordered_io.isra.0 ;;
+6.1) direct=__iomap_dio_rw release=btrfs_release_folio ordered=btrfs_finish_ordered_io ;;
+*) direct=__iomap_dio_rw release=btrfs_release_folio ordered=btrfs_finish_one_ordered ;;
 esac
-sed "s/@LOCKED@/$locked/; s/@RELEASE@/$release/; s/@ORDERED@/$ordered/" /bin/pair.bt >/tmp/pair.bt
+sed "s/@LOCKED@/$locked/; s/@RELEASE@/$release/; s/@ORDERED@/$ordered/; s/@DIRECT@/$direct/" /bin/pair.bt >/tmp/pair.bt
 
 # begin NAME READY COMMAND...: starts a tracer, and waits until it says that it traces.
 begin() {
