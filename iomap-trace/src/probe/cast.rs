@@ -1,7 +1,6 @@
 //! `bpf_rdonly_cast`, by which the programs read kernel memory without a helper (since 6.2).
 
 use iomap_trace_ebpf::CAST_CALL;
-use std::borrow::Cow;
 
 use crate::kernel::Types;
 
@@ -32,7 +31,7 @@ impl Cast {
 }
 
 /// The object with its placeholders filled in: calls of the function, or nothing.
-pub fn put(object: &[u8], cast: Option<Cast>) -> Cow<'_, [u8]> {
+pub fn put(object: &[u8], cast: Option<Cast>) -> Vec<u8> {
     let mut placeholder = [CALL, 0, 0, 0, 0, 0, 0, 0];
     placeholder[4..].copy_from_slice(&CAST_CALL.to_le_bytes());
     let mut filled = NOTHING;
@@ -48,7 +47,7 @@ pub fn put(object: &[u8], cast: Option<Cast>) -> Cow<'_, [u8]> {
             instruction.copy_from_slice(&filled);
         }
     }
-    Cow::Owned(object)
+    object
 }
 
 #[cfg(test)]

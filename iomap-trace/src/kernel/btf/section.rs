@@ -64,18 +64,19 @@ impl Section {
 
     /// Id of the first own function of that name.
     pub fn function(&self, name: &str) -> Option<u32> {
-        // Ids of one name are in order.
-        ids(&self.names, hash(name)).find(|id| {
-            let ty = self.btf.resolve_type_by_id(*id).ok();
-            ty.is_some_and(|ty| matches!(ty, Type::Func(_)) && name_of(&self.btf, &ty) == name)
-        })
+        self.first(name, |ty| matches!(ty, Type::Func(_)))
     }
 
     /// Id of the first own struct of that name.
     pub fn structure(&self, name: &str) -> Option<u32> {
+        self.first(name, |ty| matches!(ty, Type::Struct(_)))
+    }
+
+    /// Ids of one name are in order.
+    fn first(&self, name: &str, wanted: impl Fn(&Type) -> bool) -> Option<u32> {
         ids(&self.names, hash(name)).find(|id| {
             let ty = self.btf.resolve_type_by_id(*id).ok();
-            ty.is_some_and(|ty| matches!(ty, Type::Struct(_)) && name_of(&self.btf, &ty) == name)
+            ty.is_some_and(|ty| wanted(&ty) && name_of(&self.btf, &ty) == name)
         })
     }
 
