@@ -159,28 +159,30 @@ macro_rules! setting {
     }};
 }
 
-/// Reads a member of the structure at `$base`.
+/// Reads a member of the structure at `$base` by [`read()`].
 macro_rules! member {
-    ($base:expr, $slot:ident as $type:ty) => {{
-        let offset = $crate::read::offset!($slot);
-        if offset == iomap_trace_ebpf::MISSING {
-            Err($crate::read::Fault)
-        } else {
-            $crate::read::read::<$type>(u64::wrapping_add($base, offset as u64))
-        }
-    }};
+    ($base:expr, $slot:ident as $type:ty) => {
+        $crate::read::member_by!(read, $base, $slot as $type)
+    };
 }
 
 /// As [`member!`], by [`peek`].
 macro_rules! glance {
-    ($base:expr, $slot:ident as $type:ty) => {{
+    ($base:expr, $slot:ident as $type:ty) => {
+        $crate::read::member_by!(peek, $base, $slot as $type)
+    };
+}
+
+/// A member that this kernel lacks is a fault.
+macro_rules! member_by {
+    ($read:ident, $base:expr, $slot:ident as $type:ty) => {{
         let offset = $crate::read::offset!($slot);
         if offset == iomap_trace_ebpf::MISSING {
             Err($crate::read::Fault)
         } else {
-            $crate::read::peek::<$type>(u64::wrapping_add($base, offset as u64))
+            $crate::read::$read::<$type>(u64::wrapping_add($base, offset as u64))
         }
     }};
 }
 
-pub(crate) use {glance, member, offset, setting};
+pub(crate) use {glance, member, member_by, offset, setting};
