@@ -53,7 +53,8 @@ counters! {
     PostSeen = "post.seen",
     /// Calls of `dio_warn_stale_pagecache`: post failures, counted independently.
     StaleWarnSeen = "stale-warn.seen",
-    /// Failed invalidations that no direct write asked for.
+    /// Failed invalidations that no direct write asked for; not counted in standby, where it is not
+    /// known which writes there are.
     InvalidateOther = "invalidate.other",
     /// Returns of probed functions that never came (kretprobes only).
     ReturnLost = "return.lost",

@@ -47,6 +47,13 @@ pub fn fentry_post_spare(ctx: FEntryContext) -> i32 {
     0
 }
 
+/// In standby, instead of [`fentry_post`].
+#[fentry]
+pub fn fentry_post_note(ctx: FEntryContext) -> i32 {
+    write::note(ctx.arg(0), ctx.arg(1));
+    0
+}
+
 /// `iomap_dio_complete(dio)`, where it has no tracepoint.
 #[fentry]
 pub fn fentry_complete(ctx: FEntryContext) -> i32 {
@@ -122,6 +129,6 @@ pub fn fexit_release(ctx: FExitContext) -> i32 {
 /// `dio_warn_stale_pagecache(file)`.
 #[fentry]
 pub fn fentry_stale_warn(ctx: FEntryContext) -> i32 {
-    invalidate::stale_warn(&ctx);
+    invalidate::stale_warn(&ctx, ctx.arg(0));
     0
 }

@@ -9,7 +9,8 @@ use iomap_trace_ebpf::{
 };
 
 use crate::maps::{
-    DIO_BY_KIOCB, Dio, ENTRY_STACKS, FAILED_DIO, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST, Scratch,
+    DIO_BY_KIOCB, Dio, ENTRY_STACKS, FAILED_DIO, FailedDio, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST,
+    Scratch,
 };
 use crate::read::{Fault, count, member, setting};
 use crate::{actor, btrfs, failure, mem, walk, write};
@@ -66,12 +67,18 @@ fn wb_err_now(record: &mut FailureRecord, mapping: u64) {
     }
 }
 
+/// Room for the write of a program.
+#[inline(always)]
+fn failed_dio(of: FailedDio) -> Result<&'static mut Dio, Fault> {
+    let dio = FAILED_DIO.get_ptr_mut(of as u32).ok_or(Fault)?;
+    // SAFETY: per-CPU memory that only that program uses.
+    Ok(unsafe { &mut *dio })
+}
+
 /// The write that this task began on this range; it will not complete.
 #[inline(always)]
 fn begun(mapping: u64, pos: u64) -> Result<&'static Dio, Fault> {
-    let begun = FAILED_DIO.get_ptr_mut(0).ok_or(Fault)?;
-    // SAFETY: per-CPU memory that only this program uses.
-    let begun = unsafe { &mut *begun };
+    let begun = failed_dio(FailedDio::Invalidate)?;
     if let Some(own) = write::own() {
         // SAFETY: this entry is only written by this task.
         let dio = unsafe { &mut *own };
@@ -116,7 +123,10 @@ pub fn entered<C: EbpfContext>(ctx: &C, mapping: u64) {
 #[inline(always)]
 pub fn returned<C: EbpfContext>(ctx: &C, mapping: u64, errno: i32) {
     let Some(own) = write::own() else {
-        count(Counter::InvalidateOther);
+        // In standby writes are not followed: it may be for one.
+        if setting!(standby) == 0 {
+            count(Counter::InvalidateOther);
+        }
         return;
     };
     // SAFETY: this entry is only written by this task.
@@ -179,12 +189,14 @@ fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, phase: u32, errno: i32) -> Result<()
 /// `dio_warn_stale_pagecache(file)`: reached when the invalidation after completion has failed,
 /// which its return has told before, unless that was missed.
 #[inline(always)]
-pub fn stale_warn<C: EbpfContext>(ctx: &C) {
+pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
     count(Counter::StaleWarnSeen);
     let Some(own) = write::own() else {
-        // Of a write that is not followed: not on iomap, or begun before we were.
+        // Of a write that is not followed: in standby, or begun before we were.
         count(Counter::PostSeen);
-        count(Counter::FailureLost);
+        if setting!(standby) == 0 || noted(ctx, file).is_err() {
+            count(Counter::FailureLost);
+        }
         return;
     };
     // SAFETY: this entry is only written by this task.
@@ -203,6 +215,15 @@ pub fn stale_warn<C: EbpfContext>(ctx: &C) {
     }
 }
 
+/// In standby: the write is known by what was noted of it just before.
+#[inline(always)]
+fn noted<C: EbpfContext>(ctx: &C, file: u64) -> Result<(), Fault> {
+    let dio = failed_dio(FailedDio::StaleWarn)?;
+    write::noted(dio, file)?;
+    write::watch(ctx, dio.mapping)?;
+    missed(ctx, dio)
+}
+
 #[inline(always)]
 fn missed<C: EbpfContext>(ctx: &C, dio: &Dio) -> Result<(), Fault> {
     let host = member!(dio.mapping, mapping_host as u64)?;
@@ -215,8 +236,8 @@ fn missed<C: EbpfContext>(ctx: &C, dio: &Dio) -> Result<(), Fault> {
         return Ok(());
     }
     wb_err_now(record, dio.mapping);
-    // A kretprobe loses returns where many tasks are inside the function.
-    if setting!(plan) == PLAN_KPROBE {
+    // A kretprobe loses returns where many tasks are inside the function; in standby there is none.
+    if setting!(plan) == PLAN_KPROBE || setting!(standby) == 1 {
         walk::walk(record, Scratch::StaleWarn);
     }
     failure::report(ctx, record);

@@ -47,6 +47,13 @@ pub fn kprobe_post(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// In standby, instead of [`kprobe_post`].
+#[kprobe]
+pub fn kprobe_post_note(ctx: ProbeContext) -> u32 {
+    write::note(arg(&ctx, 0), arg(&ctx, 1));
+    0
+}
+
 /// `iomap_dio_complete(dio)`, where it has no tracepoint.
 #[kprobe]
 pub fn kprobe_complete(ctx: ProbeContext) -> u32 {
@@ -148,7 +155,7 @@ pub fn kretprobe_btrfs_release(ctx: RetProbeContext) -> u32 {
 /// `dio_warn_stale_pagecache(file)`.
 #[kprobe]
 pub fn kprobe_stale_warn(ctx: ProbeContext) -> u32 {
-    invalidate::stale_warn(&ctx);
+    invalidate::stale_warn(&ctx, arg(&ctx, 0));
     0
 }
 

@@ -203,6 +203,17 @@ pub const RECENT_SLOTS: u32 = 16;
 /// How many rings of so many slots there are.
 pub const RINGS: u32 = 256;
 
+/// What a thread is about to invalidate, for when that fails.
+#[repr(C)]
+pub struct Noted {
+    pub kiocb: u64,
+    pub len: u64,
+    pub tid: u64,
+}
+
+/// Threads of which that is known at a time. Two may share a slot: then the later one has it.
+pub const NOTED_SLOTS: u32 = 1024;
+
 /// Which task began the last release on a CPU, and when.
 #[repr(C)]
 pub struct Stamp {
@@ -245,6 +256,13 @@ pub enum Scratch {
     StaleWarn = 3,
 }
 
+/// Programs that tell of a write which they did not see begin, as [`Scratch`].
+#[derive(Clone, Copy)]
+pub enum FailedDio {
+    Invalidate = 0,
+    StaleWarn = 1,
+}
+
 /// As [`Scratch`], for holders.
 #[derive(Clone, Copy)]
 pub enum HolderScratch {
@@ -283,10 +301,13 @@ pub static STAMP: PerCpuArray<Stamp> = PerCpuArray::with_max_entries(1, 0);
 pub static REFUSAL: PerCpuArray<RefusalRecord> = PerCpuArray::with_max_entries(3, 0);
 #[map]
 pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(6, 0);
-/// The write of a failure while it is told. In a map it is unknown to the verifier, whatever is
-/// known of it: it looks at the walk that follows less often.
+/// The write of a failure while it is told, by [`FailedDio`]. In a map it is unknown to the verifier,
+/// whatever is known of it: it looks at the walk that follows less often.
 #[map]
-pub static FAILED_DIO: PerCpuArray<Dio> = PerCpuArray::with_max_entries(1, 0);
+pub static FAILED_DIO: PerCpuArray<Dio> = PerCpuArray::with_max_entries(2, 0);
+/// By thread, modulo its size; written in standby only.
+#[map]
+pub static NOTED: Array<Noted> = Array::with_max_entries(NOTED_SLOTS, 0);
 #[map]
 pub static DIO_BY_KIOCB: LruHashMap<u64, Dio> = LruHashMap::with_max_entries(16384, 0);
 #[map]

@@ -43,6 +43,11 @@ pub struct Settings {
     /// Id of `struct pt_regs` in the types of vmlinux, whose first members are words without a
     /// meaning of their own; 0 where [`CAST_CALL`] is no call.
     pub cast_type: u32,
+    /// 1 when only what tells of a failure is attached at first, and who is in the way not followed
+    /// before there was one.
+    pub standby: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// In the object this number of a helper, which no kernel has, stands for `bpf_rdonly_cast`
@@ -76,8 +81,10 @@ impl Settings {
         plan: PLAN_TRACEPOINT,
         stacks: 0,
         cast_type: 0,
+        standby: 0,
+        pad: 0,
     };
 }
 
-const _: () = assert!(size_of::<Settings>() == 104);
-const _: () = assert!(core::mem::offset_of!(Settings, cast_type) == 100);
+const _: () = assert!(size_of::<Settings>() == 112);
+const _: () = assert!(core::mem::offset_of!(Settings, standby) == 104);

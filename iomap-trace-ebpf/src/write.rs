@@ -5,9 +5,10 @@ use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
 use crate::maps::{
-    DIO_BY_KIOCB, Dio, INODES, InodeState, STAGE_EMPTY, STAGE_GENERIC, STAGE_POST, STAGE_SUBMIT,
+    DIO_BY_KIOCB, Dio, INODES, InodeState, NOTED, NOTED_SLOTS, Noted, STAGE_EMPTY, STAGE_GENERIC,
+    STAGE_POST, STAGE_SUBMIT,
 };
-use crate::read::{Fault, Words, casts, count, glance, offset, setting, some};
+use crate::read::{Fault, Words, casts, count, glance, member, offset, setting, some};
 use crate::{actor, holder, inode, mem, pages, task};
 
 /// `ITER_SOURCE` (include/linux/uio.h), bit 0 of the iterator's type before 5.14: the iterator's
@@ -199,6 +200,34 @@ pub fn post_begin(kiocb: u64, len: u64) -> Result<(), Fault> {
         return Ok(());
     }
     completing(kiocb, mapping, len, STAGE_POST, 0)
+}
+
+/// As [`post_begin`] in standby: only what cannot be had any more when the invalidation has failed.
+#[inline(always)]
+pub fn note(kiocb: u64, len: u64) {
+    let tid = actor::tid();
+    if let Some(slot) = NOTED.get_ptr_mut(tid % NOTED_SLOTS) {
+        let tid = tid as u64;
+        // SAFETY: a map value stays allocated; who else writes here says who it is, and what is read
+        // is checked.
+        unsafe { slot.write(Noted { kiocb, len, tid }) };
+    }
+}
+
+/// What this thread has noted, if it was for `file`.
+#[inline(always)]
+pub fn noted(dio: &mut Dio, file: u64) -> Result<(), Fault> {
+    let tid = actor::tid();
+    let slot = NOTED.get_ptr(tid % NOTED_SLOTS).ok_or(Fault)?;
+    // SAFETY: as in `note`.
+    let (kiocb, len, of) = unsafe { ((*slot).kiocb, (*slot).len, (*slot).tid) };
+    if of != tid as u64 || member!(kiocb, kiocb_ki_filp as u64)? != file {
+        return Err(Fault);
+    }
+    describe(dio, kiocb)?;
+    dio.count = len;
+    name(dio);
+    Ok(())
 }
 
 /// `generic_file_direct_write` is over: what this task invalidates now is not for that write.

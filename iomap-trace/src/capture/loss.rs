@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Loss, Text, shed_counter};
+use crate::event::{Loss, Text, shed_counter, standby_counter};
 use crate::probe::{hook_of, is_loss};
 
 /// Hooks of which an inode that is not watched shows nothing.
@@ -16,8 +16,20 @@ pub struct Losses {
     last: BTreeMap<String, (u64, u64)>,
     began_ns: u64,
     read_ns: u64,
-    /// Hooks that were shed, and up to when that was told.
-    shed: Vec<(&'static str, u64)>,
+    /// Hooks that see nothing.
+    blind: Vec<Blind>,
+}
+
+/// A hook without programs.
+#[derive(Debug)]
+struct Blind {
+    hook: &'static str,
+    /// It was shed, for the rest of the run; else it waits for the first failure.
+    shed: bool,
+    /// Up to when that was told.
+    told_ns: u64,
+    /// Since when it sees again.
+    until_ns: Option<u64>,
 }
 
 impl Losses {
@@ -27,31 +39,50 @@ impl Losses {
             last: BTreeMap::new(),
             began_ns: now_ns,
             read_ns: now_ns,
-            shed: Vec::new(),
+            blind: Vec::new(),
         }
     }
 
     /// From `now_ns` on a hook has no programs.
     pub fn shed(&mut self, hook: &'static str, now_ns: u64) {
-        self.shed.push((hook, now_ns));
+        self.blind.push(Blind::new(hook, true, now_ns));
+    }
+
+    /// A hook has waited from the begin on.
+    pub fn waits(&mut self, hook: &'static str) {
+        self.blind.push(Blind::new(hook, false, self.began_ns));
+    }
+
+    /// These hooks waited, and see from `now_ns` on.
+    pub fn roused(&mut self, hooks: &[&str], now_ns: u64) {
+        let waited = |blind: &&mut Blind| !blind.shed && hooks.contains(&blind.hook);
+        for blind in self.blind.iter_mut().filter(waited) {
+            blind.until_ns = Some(now_ns);
+        }
     }
 
     /// That hooks are without programs since that was told last. To be told before each mark: a
     /// loss bears on what happened up to its end.
-    pub fn of_shed(&mut self, now_ns: u64) -> Vec<Loss> {
-        let told = self.shed.iter_mut().map(|(hook, told_ns)| Loss {
-            hook: Text::const_new(hook),
-            counter: shed_counter(hook).into(),
-            count: 0,
-            since_ns: std::mem::replace(told_ns, now_ns),
-            ts_ns: now_ns,
+    pub fn of_blind(&mut self, now_ns: u64) -> Vec<Loss> {
+        let told = self.blind.iter_mut().map(|blind| {
+            let ts_ns = blind.until_ns.unwrap_or(now_ns);
+            Loss {
+                hook: Text::const_new(blind.hook),
+                counter: blind.counter().into(),
+                count: 0,
+                since_ns: std::mem::replace(&mut blind.told_ns, ts_ns),
+                ts_ns,
+            }
         });
-        told.collect()
+        let told = told.collect();
+        self.blind.retain(|blind| blind.until_ns.is_none());
+        told
     }
 
     /// Adds the hooks that were shed to the sums of losses.
     pub fn account_shed(&self, losses: &mut BTreeMap<String, u64>) {
-        losses.extend(self.shed.iter().map(|(hook, _)| (shed_counter(hook), 1)));
+        let shed = self.blind.iter().filter(|blind| blind.shed);
+        losses.extend(shed.map(|blind| (blind.counter(), 1)));
     }
 
     /// When the counters were read last, nanoseconds since boot.
@@ -84,6 +115,24 @@ impl Losses {
             }));
         }
         losses
+    }
+}
+
+impl Blind {
+    const fn new(hook: &'static str, shed: bool, since_ns: u64) -> Self {
+        Self {
+            hook,
+            shed,
+            told_ns: since_ns,
+            until_ns: None,
+        }
+    }
+
+    fn counter(&self) -> String {
+        match self.shed {
+            true => shed_counter(self.hook),
+            false => standby_counter(self.hook),
+        }
     }
 }
 
@@ -149,14 +198,38 @@ mod tests {
     #[test]
     fn a_hook_that_was_shed_is_lost_up_to_each_moment() {
         let mut losses = Losses::new(0);
-        assert_eq!(losses.of_shed(5), []);
+        assert_eq!(losses.of_blind(5), []);
         losses.shed("cached", 10);
-        let told: Vec<_> = [20, 35].map(|now| losses.of_shed(now)).concat();
+        let told: Vec<_> = [20, 35].map(|now| losses.of_blind(now)).concat();
         let told: Vec<_> = told
             .iter()
             .map(|l| (&*l.hook, l.since_ns, l.ts_ns))
             .collect();
         assert_eq!(told, [("cached", 10, 20), ("cached", 20, 35)]);
+        let mut sums = BTreeMap::new();
+        losses.account_shed(&mut sums);
+        assert_eq!(sums, BTreeMap::from([("cached.shed".to_owned(), 1)]));
+    }
+
+    #[test]
+    fn a_hook_that_waits_is_lost_from_the_begin_until_it_is_roused() {
+        let mut losses = Losses::new(3);
+        losses.waits("dirty");
+        losses.shed("cached", 10);
+        let mut told = losses.of_blind(20);
+        losses.roused(&["dirty", "cached"], 25);
+        told.extend([30, 40].map(|now| losses.of_blind(now)).concat());
+        let told = told.iter().map(|l| (&*l.hook, l.since_ns, l.ts_ns));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                ("dirty", 3, 20),
+                ("cached", 10, 20),
+                ("dirty", 20, 25),
+                ("cached", 20, 30),
+                ("cached", 30, 40)
+            ]
+        );
         let mut sums = BTreeMap::new();
         losses.account_shed(&mut sums);
         assert_eq!(sums, BTreeMap::from([("cached.shed".to_owned(), 1)]));

@@ -97,6 +97,7 @@ impl Source {
                     self.tally.filtered += 1;
                     continue;
                 }
+                self.tally.kept += 1;
                 let file = self.converter.file(&record, failure);
                 events.extend(file);
             }
@@ -200,6 +201,16 @@ impl Source {
         self.muted.shed(hook);
     }
 
+    /// Hooks have waited from the begin on.
+    pub fn waits(&mut self, hooks: &[&'static str]) {
+        hooks.iter().for_each(|hook| self.losses.waits(hook));
+    }
+
+    /// These see from now on.
+    pub fn roused(&mut self, hooks: &[&str]) {
+        self.losses.roused(hooks, boot_ns());
+    }
+
     /// Adds the hooks that were shed to the sums of losses.
     pub fn account_shed(&self, losses: &mut BTreeMap<String, u64>) {
         self.losses.account_shed(losses);
@@ -208,8 +219,11 @@ impl Source {
     fn mark(&mut self, ts_ns: u64, sink: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         if self.busy(ts_ns) {
             // Of what is judged with this mark they may be missing.
-            let shed = self.losses.of_shed(boot_ns());
-            shed.into_iter().map(Event::Loss).try_for_each(&mut *sink)?;
+            let blind = self.losses.of_blind(boot_ns());
+            blind
+                .into_iter()
+                .map(Event::Loss)
+                .try_for_each(&mut *sink)?;
             sink(Event::Mark(Mark { ts_ns }))?;
             self.unmarked = 0;
         }

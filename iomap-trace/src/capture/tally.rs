@@ -11,6 +11,8 @@ pub struct Tally {
     pub post: u64,
     /// Failures that a filter of user space left out.
     pub filtered: u64,
+    /// Failures that it did not.
+    pub kept: u64,
     /// Records that were no records of this ABI.
     pub undecodable: u64,
 }

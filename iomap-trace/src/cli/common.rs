@@ -88,6 +88,7 @@ impl Common {
             choice: self.probes,
             stacks: self.stacks,
             verbose: self.verbose,
+            standby: false,
         })
     }
 }

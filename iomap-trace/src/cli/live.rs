@@ -1,5 +1,7 @@
 //! The loop of a live run: ring buffer, timer, signals, the command.
 
+mod again;
+
 use anyhow::{Context, Result};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use tokio::process::Child;
 use tokio::time::MissedTickBehavior;
 
 use super::accounts::{self, Accounts};
-use super::attach::{self, Attached};
+use super::attach::Attached;
 use super::child::{pass_on, spawn, wait};
 use super::confine::{Needs, confine};
 use super::metrics::{self, Metrics};
@@ -22,6 +24,7 @@ use super::say::{Level, say};
 use super::service::Service;
 use super::signals::{self, Signals};
 use super::sink::Sink;
+use super::standby::Watch;
 use super::upkeep::Upkeep;
 use crate::capture::KernelLog;
 use crate::clock::boot_ns;
@@ -45,16 +48,6 @@ const GATHER: Duration = Duration::from_millis(2);
 /// While records come, the misses of programs are read this often: a verdict is not `exact` where
 /// evidence may have been missed between two readings.
 const MISSES_NS: u64 = 20_000_000;
-
-/// How often it is looked whether a filesystem was loaded meanwhile.
-const MODULES: Duration = Duration::from_secs(2);
-
-/// Why the loop is left, when it is to go on with other programs.
-const MODULE_CAME: &str = "btrfs was loaded";
-
-/// Said where other programs are attached, and what they cost cannot be measured.
-const NOT_MEASURED: &str = "what the programs cost is not measured from now on: --max-overhead is \
-                            not kept";
 
 /// How a run ended.
 #[derive(Debug, Default)]
@@ -80,6 +73,7 @@ pub struct Live {
     sink: Sink,
     observer: Option<Rc<RefCell<dyn Observer>>>,
     accounts: Accounts,
+    standby: Option<Watch>,
     metrics: Option<Metrics>,
     upkeep: Upkeep,
 }
@@ -104,6 +98,7 @@ impl Live {
             sink: Sink::new(log, plan),
             observer: None,
             accounts: Accounts::new(plan.upkeep.max_overhead),
+            standby: plan.upkeep.standby.map(Watch::new),
             metrics: None,
             upkeep: plan.upkeep.clone(),
         }
@@ -168,7 +163,18 @@ impl Live {
             self.confine(child.is_some());
         }
         self.service.ready();
-        let why = self.follow_on(plan, child.as_mut()).await;
+        let why = loop {
+            let why = self.follow(plan, child.as_mut()).await;
+            let Some((why, what)) = why
+                .as_ref()
+                .ok()
+                .and_then(|w| Some((*w, Self::goes_on(w)?)))
+            else {
+                break why;
+            };
+            say(Level::Notice, what);
+            self = self.again(plan, why)?;
+        };
         self.service.stopping();
         // The accounts are closed first: the command may go on for long after its time is up.
         let ended = why.and_then(|why| {
@@ -204,33 +210,6 @@ impl Live {
                 Level::Warning,
                 format!("capabilities cannot be given up: {e}: it goes on with those it has"),
             );
-        }
-    }
-
-    /// Follows the run, over a change of programs.
-    async fn follow_on(
-        &mut self,
-        plan: &Plan,
-        mut child: Option<&mut Child>,
-    ) -> Result<&'static str> {
-        loop {
-            let why = self.follow(plan, child.as_deref_mut()).await?;
-            if why != MODULE_CAME {
-                return Ok(why);
-            }
-            say(
-                Level::Notice,
-                format!("{why}: its hooks are attached, with a new run in the log"),
-            );
-            self.end(why)?;
-            self.attached = attach::attach(&self.options)?;
-            self.accounts = Accounts::new(self.upkeep.max_overhead);
-            self.accounts.restart();
-            if self.measure().is_err() {
-                self.sink.say(Level::Warning, NOT_MEASURED);
-            }
-            self.kernel_log = KernelLog::open();
-            self.begin()?;
         }
     }
 
@@ -301,8 +280,8 @@ impl Live {
                     self.sink.flush()?;
                     self.turn_if_due()?;
                     self.draw();
-                    if self.attached.module_missing && self.module_came(plan) {
-                        return Ok(MODULE_CAME);
+                    if let Some(why) = self.other_programs(plan)? {
+                        return Ok(why);
                     }
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                         return Ok("duration");
@@ -316,15 +295,20 @@ impl Live {
                 }
                 ready = readable(&ring, more) => {
                     if let Some(mut ready) = ready.context("the ring buffer cannot be polled")? {
-                        if drained.elapsed() < GATHER {
+                        // Who waits for the first failure is not to wait longer.
+                        if drained.elapsed() < GATHER && !self.waits() {
                             tokio::time::sleep(GATHER).await;
                         }
                         // Before the drain: who comes after it, wakes this up again.
                         ready.clear_ready();
                     }
-                    let Attached { tracer, source, .. } = &mut self.attached;
+                    let source = &mut self.attached.source;
                     more = source.drain(&mut |event| self.sink.take(event))?;
                     drained = Instant::now();
+                    if self.waits() {
+                        self.rouse();
+                    }
+                    let Attached { tracer, source, .. } = &mut self.attached;
                     if source.accounted_ago_ns() >= MISSES_NS {
                         let missed = || tracer.missed_parties();
                         source.account(&missed, &mut |event| self.sink.take(event))?;
@@ -341,27 +325,6 @@ impl Live {
                 return Ok("output closed");
             }
         }
-    }
-
-    /// Whether a filesystem came that had no hooks. Where they cannot be had, that is said once.
-    fn module_came(&mut self, plan: &Plan) -> bool {
-        if self.looked.elapsed() < MODULES {
-            return false;
-        }
-        self.looked = Instant::now();
-        if !attach::module_came() {
-            return false;
-        }
-        // Which processes are the command's is known to the programs that are attached.
-        let again = plan.command.is_empty();
-        if !again {
-            self.attached.module_missing = false;
-            self.sink.say(
-                Level::Warning,
-                format!("{MODULE_CAME} after the start: this run goes on without its hooks"),
-            );
-        }
-        again
     }
 
     fn draw(&mut self) {
@@ -422,6 +385,7 @@ impl Live {
                 .iter()
                 .map(|hook| (*hook).to_owned())
                 .collect(),
+            waiting: tracer.waiting(),
         }
     }
 

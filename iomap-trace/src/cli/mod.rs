@@ -25,6 +25,7 @@ mod scope;
 mod service;
 mod signals;
 mod sink;
+mod standby;
 mod status;
 mod trace;
 mod upkeep;

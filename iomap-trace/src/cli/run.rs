@@ -57,6 +57,7 @@ pub fn follow(plan: &Plan, observer: Option<Rc<RefCell<dyn Observer>>>) -> Resul
             .context("the command's processes cannot be followed")?;
         options.filters.descendants_of = Some(std::process::id());
     }
+    options.standby = plan.upkeep.standby.is_some();
     if options.verbose {
         verbose::show();
     }
@@ -130,7 +131,15 @@ fn announce(attached: &Attached, plan: &Plan) {
         false => "",
     };
     say(Level::Info, format!("plan {}{how_to_stop}", tracer.plan()));
+    let waiting = tracer.waiting();
     also(Level::Info, format!("hooks: {}", names.join(" ")));
+    if !waiting.is_empty() {
+        let waiting = waiting.join(" ");
+        also(
+            Level::Info,
+            format!("in standby: at the first failure {waiting} are attached"),
+        );
+    }
     for hook in with_state(HookState::Skipped) {
         let why = hook.reason.as_deref().unwrap_or("no reason known");
         also(Level::Notice, format!("without {}: {why}", hook.hook));

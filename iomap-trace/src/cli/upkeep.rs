@@ -1,8 +1,11 @@
 //! Options of a run that is left alone: who may look at it, and what it may cost.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::metrics::address;
+use super::standby::QUIET;
+use crate::log::time;
 
 /// Metrics, and the limit to the overhead.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -13,6 +16,9 @@ pub struct Upkeep {
     /// Shed optional hooks when the BPF programs take more of one CPU's time
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub max_overhead: Option<f64>,
+    /// Attach most hooks at the first failure only, and wait again when there was none for this time
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = time, default_missing_value = QUIET)]
+    pub standby: Option<Duration>,
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -21,7 +21,7 @@ pub use start::{
 };
 pub use types::{
     Buffers, Event, Failure, Holder, HolderKind, How, Loss, Mark, Outcome, OutcomeKind, Phase,
-    Refusal, Touched, Worker, shed_counter, shed_hook,
+    Refusal, Touched, Worker, shed_counter, shed_hook, standby_counter,
 };
 
 /// Version of the event log's schema.

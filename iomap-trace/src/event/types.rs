@@ -301,7 +301,12 @@ pub fn shed_counter(hook: &str) -> String {
     format!("{hook}{SHED}")
 }
 
-/// The hook of such a name.
+/// The name that a hook has among losses as long as it waits for the first failure (`--standby`).
+pub fn standby_counter(hook: &str) -> String {
+    format!("{hook}.standby")
+}
+
+/// The hook of a name by [`shed_counter`].
 pub fn shed_hook(counter: &str) -> Option<&str> {
     counter.strip_suffix(SHED)
 }

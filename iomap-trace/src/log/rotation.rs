@@ -99,7 +99,7 @@ pub fn time(text: &str) -> Result<Duration> {
         .and_then(|n| n.checked_mul(scale))
     {
         Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds)),
-        Some(_) => bail!("a part lasts at least a second"),
+        Some(_) => bail!("the least is a second"),
         None => bail!("write a time as 90s, 15m, 1h or 1d"),
     }
 }

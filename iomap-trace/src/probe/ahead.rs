@@ -11,8 +11,9 @@ use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::attach::{Attacher, load, unload};
+use super::attach::Attacher;
 use super::hook::{Attach, Hook, Kind, Part};
+use super::program::{load, unload};
 
 /// A program that is wanted, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

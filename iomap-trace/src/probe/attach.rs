@@ -1,13 +1,15 @@
 //! Attaches one hook: the first of its ways that this kernel takes.
 
-use aya::programs::{Program, ProgramError};
+use aya::programs::ProgramError;
 use aya::{Btf, Ebpf};
 use std::cell::RefCell;
 
 use super::ahead::{Ahead, Taken};
 use super::choice::Plan;
-use super::hook::{Attach, Hook, Kind, Part, Way};
+use super::hook::{self, Attach, Hook, Kind, Part, Way};
+use super::program::{Link, attach_to, detach, load, unload, unload_program};
 use super::settings::Resolved;
+use super::standby::{Standby, WAITS};
 use super::trial::root_cause;
 use crate::event::{HookReport, HookState, Rejected};
 use crate::kernel::Kernel;
@@ -25,7 +27,12 @@ pub struct Attacher<'a> {
     pub passed: &'a [(Plan, String)],
     /// Programs that are loaded already, or were refused.
     pub ahead: RefCell<Ahead>,
+    /// Programs that wait, when there is to be a standby.
+    pub standby: Option<RefCell<Standby>>,
 }
+
+/// A probe that was attached: its kind, and what it is at.
+type Probe = (Kind, String);
 
 impl Attacher<'_> {
     /// Attaches a hook, or says why not.
@@ -35,10 +42,18 @@ impl Attacher<'_> {
         for way in hook.ways.iter().filter(|w| w.plans.contains(&self.plan)) {
             let tried = match self.impossible(hook, way) {
                 Some(why) => Err(why),
-                None => self.attach_way(ebpf, way),
+                None => self.attach_way(ebpf, hook.name, way),
             };
             match tried {
-                Ok(attached) => return report(hook, way, &attached, rejected),
+                Ok(attached) => {
+                    let mut report = report(hook, way, &attached, rejected);
+                    if self.waits(hook.name) {
+                        let limit = report.reason.take();
+                        let limit = limit.map_or(String::new(), |limit| format!("; {limit}"));
+                        report.reason = Some(format!("{WAITS}{limit}"));
+                    }
+                    return report;
+                }
                 Err(why) => {
                     if let Some(before) = reason.replace(why) {
                         rejected.push(Rejected {
@@ -123,14 +138,28 @@ impl Attacher<'_> {
         attach.kind == Kind::RawTp && self.kernel.tracepoint_exists(attach.target) == Some(false)
     }
 
-    fn attach_way(&self, ebpf: &mut Ebpf, way: &Way) -> Result<Vec<(Kind, String)>, String> {
+    /// Whether programs of this hook wait.
+    fn waits(&self, hook: &str) -> bool {
+        let standby = self.standby.as_ref().map(RefCell::borrow);
+        standby.is_some_and(|standby| standby.hooks().contains(&hook))
+    }
+
+    fn attach_way(
+        &self,
+        ebpf: &mut Ebpf,
+        hook: &'static str,
+        way: &Way,
+    ) -> Result<Vec<Probe>, String> {
         let mut all = Vec::new();
         for part in way.parts {
-            match self.attach_part(ebpf, part) {
+            match self.attach_part(ebpf, hook, part) {
                 Ok(attached) => all.extend(attached),
                 Err(_) if part.optional => {}
                 Err(why) => {
                     // Half a hook is none.
+                    if let Some(standby) = &self.standby {
+                        standby.borrow_mut().drop_hook(hook);
+                    }
                     for attach in way.parts.iter().flat_map(|p| p.choices).flat_map(|c| *c) {
                         self.give_up(ebpf, attach.program);
                     }
@@ -141,15 +170,30 @@ impl Attacher<'_> {
         Ok(all)
     }
 
-    fn attach_part(&self, ebpf: &mut Ebpf, part: &Part) -> Result<Vec<(Kind, String)>, String> {
+    fn attach_part(
+        &self,
+        ebpf: &mut Ebpf,
+        hook: &'static str,
+        part: &Part,
+    ) -> Result<Vec<Probe>, String> {
         let mut reasons: Vec<String> = Vec::new();
         for choice in part.choices {
-            let attached: Result<Vec<_>, String> = choice
-                .iter()
-                .map(|attach| Ok((attach.kind, self.attach_one(ebpf, attach)?)))
-                .collect();
-            match attached {
-                Ok(attached) => return Ok(attached),
+            match self.attach_choice(ebpf, choice) {
+                Ok(attached) => {
+                    let (probes, links): (Vec<Probe>, Vec<Link>) = attached.into_iter().unzip();
+                    if let Some(standby) = &self.standby
+                        && self.may_wait(ebpf, part)
+                    {
+                        let mut standby = standby.borrow_mut();
+                        for ((attach, (_, target)), link) in choice.iter().zip(&probes).zip(links) {
+                            if let Some(program) = ebpf.program_mut(attach.program) {
+                                detach(program, link);
+                            }
+                            standby.holds(hook, attach.program, target.clone());
+                        }
+                    }
+                    return Ok(probes);
+                }
                 Err(why) => reasons.push(why),
             }
             for attach in *choice {
@@ -161,6 +205,34 @@ impl Attacher<'_> {
         Err(telling.or(reasons.last()).cloned().unwrap_or_default())
     }
 
+    fn attach_choice(
+        &self,
+        ebpf: &mut Ebpf,
+        choice: &[Attach],
+    ) -> Result<Vec<(Probe, Link)>, String> {
+        let attached = choice.iter().map(|attach| {
+            let (target, link) = self.attach_one(ebpf, attach)?;
+            Ok(((attach.kind, target), link))
+        });
+        attached.collect()
+    }
+
+    /// Whether this part can wait; attaches what stands in for it.
+    fn may_wait(&self, ebpf: &mut Ebpf, part: &Part) -> bool {
+        let stand_ins = match part.standby {
+            hook::Standby::Waits => return true,
+            hook::Standby::Stays => return false,
+            hook::Standby::StoodInFor(stand_ins) => stand_ins,
+        };
+        let attached = self.attach_choice(ebpf, stand_ins);
+        if attached.is_err() {
+            stand_ins.iter().for_each(|s| unload(ebpf, s.program));
+        } else if let Some(standby) = &self.standby {
+            standby.borrow_mut().has(stand_ins);
+        }
+        attached.is_ok()
+    }
+
     /// Unloads a program of a choice that was not possible; one that nobody has taken yet may be
     /// wanted by the next one, and is not attached.
     fn give_up(&self, ebpf: &mut Ebpf, program: &str) {
@@ -169,8 +241,8 @@ impl Attacher<'_> {
         }
     }
 
-    /// Loads and attaches a program; returns the name of what it is attached to.
-    fn attach_one(&self, ebpf: &mut Ebpf, attach: &Attach) -> Result<String, String> {
+    /// Loads and attaches a program; returns the name of what it is attached to, and the link.
+    fn attach_one(&self, ebpf: &mut Ebpf, attach: &Attach) -> Result<(String, Link), String> {
         let program = ebpf
             .program_mut(attach.program)
             .ok_or("the object lacks its program")?;
@@ -184,13 +256,13 @@ impl Attacher<'_> {
             Taken::Nothing => load(program, &target, self.btf),
         };
         let attached = loaded.and_then(|()| attach_to(program, &target));
-        attached.map_err(|e| match e {
+        let link = attached.map_err(|e| match e {
             ProgramError::LoadError { .. } => {
                 format!("the verifier refuses {}: {}", attach.program, refusal(e))
             }
             e => format!("{} {target}: {}", attach.kind.name(), root_cause(e)),
         })?;
-        Ok(target)
+        Ok((target, link))
     }
 
     /// What a program goes to, as this kernel spells it.
@@ -237,65 +309,6 @@ fn report(
         reason: way.limit.map(str::to_owned),
         rejected,
     }
-}
-
-/// Loads a program and attaches it to `target`.
-///
-/// # Errors
-/// Those of [`load`] and [`attach_to`].
-pub fn load_and_attach(
-    program: &mut Program,
-    target: &str,
-    btf: Option<&Btf>,
-) -> Result<(), ProgramError> {
-    load(program, target, btf)?;
-    attach_to(program, target)
-}
-
-/// Loads a program; one for fentry or fexit is loaded for the function `target`.
-///
-/// # Errors
-/// Those of the kernel; [`ProgramError::NotLoaded`] when types are needed and there are none.
-pub fn load(program: &mut Program, target: &str, btf: Option<&Btf>) -> Result<(), ProgramError> {
-    match program {
-        Program::RawTracePoint(program) => program.load(),
-        Program::FEntry(program) => program.load(target, btf.ok_or(ProgramError::NotLoaded)?),
-        Program::FExit(program) => program.load(target, btf.ok_or(ProgramError::NotLoaded)?),
-        Program::KProbe(program) => program.load(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
-/// Attaches a program that is loaded.
-///
-/// # Errors
-/// Those of the kernel.
-pub fn attach_to(program: &mut Program, target: &str) -> Result<(), ProgramError> {
-    match program {
-        Program::RawTracePoint(program) => program.attach(target).map(drop),
-        Program::FEntry(program) => program.attach().map(drop),
-        Program::FExit(program) => program.attach().map(drop),
-        Program::KProbe(program) => program.attach(target, 0).map(drop),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
-/// Unloads a program, which detaches it; one that was never loaded is left alone.
-pub fn unload(ebpf: &mut Ebpf, program: &str) {
-    if let Some(program) = ebpf.program_mut(program) {
-        unload_program(program);
-    }
-}
-
-/// As [`unload`].
-pub fn unload_program(program: &mut Program) {
-    let _ = match program {
-        Program::RawTracePoint(program) => program.unload(),
-        Program::FEntry(program) => program.unload(),
-        Program::FExit(program) => program.unload(),
-        Program::KProbe(program) => program.unload(),
-        _ => Ok(()),
-    };
 }
 
 /// How the lines begin that the verifier ends its log with, whatever came of it.

@@ -2,25 +2,25 @@
 
 use aya::Ebpf;
 use aya::maps::PerCpuArray;
-use iomap_trace_ebpf::COUNTER_NAMES;
+use iomap_trace_ebpf::{COUNTER_NAMES, Counter};
 use std::collections::BTreeMap;
 
 /// Reads the counters by name.
 pub fn read(ebpf: &Ebpf) -> BTreeMap<String, u64> {
-    let Some(counters) = ebpf
-        .map("COUNTERS")
-        .and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok())
-    else {
-        return BTreeMap::new();
-    };
-    COUNTER_NAMES
-        .iter()
-        .zip(0..)
-        .filter_map(|(name, at)| {
-            let values = counters.get(&at, 0).ok()?;
-            Some(((*name).to_owned(), values.iter().sum()))
-        })
+    let values = COUNTER_NAMES.iter().zip(0..);
+    values
+        .filter_map(|(name, at)| Some(((*name).to_owned(), sum(ebpf, at)?)))
         .collect()
+}
+
+/// Reads one of them.
+pub fn of(ebpf: &Ebpf, counter: Counter) -> u64 {
+    sum(ebpf, counter as u32).unwrap_or(0)
+}
+
+fn sum(ebpf: &Ebpf, at: u32) -> Option<u64> {
+    let counters = PerCpuArray::<_, u64>::try_from(ebpf.map("COUNTERS")?).ok()?;
+    Some(counters.get(&at, 0).ok()?.iter().sum())
 }
 
 /// Whether a counter means lost evidence.

@@ -40,6 +40,27 @@ pub struct Part {
     pub choices: &'static [&'static [Attach]],
     /// The hook works without it.
     pub optional: bool,
+    /// What becomes of it in standby.
+    pub standby: Standby,
+}
+
+impl Part {
+    /// This part, but in standby.
+    pub const fn in_standby(mut self, standby: Standby) -> Self {
+        self.standby = standby;
+        self
+    }
+}
+
+/// What becomes of a part in standby.
+#[derive(Clone, Copy, Debug)]
+pub enum Standby {
+    /// It waits for the first failure.
+    Waits,
+    /// It is attached: it tells of failures.
+    Stays,
+    /// It waits where all of these are attached instead.
+    StoodInFor(&'static [Attach]),
 }
 
 /// What shows a hook in some plans.

@@ -1,7 +1,7 @@
 //! The hook table: what we want to see, and in each plan the programs that can show it.
 
 use super::choice::Plan;
-use super::hook::{Attach, Hook, Kind, Part, Want, Way};
+use super::hook::{Attach, Hook, Kind, Part, Standby, Want, Way};
 
 /// Name of a hook that post failures hang on.
 pub const DIO: &str = "dio";
@@ -49,6 +49,7 @@ const fn part(choices: &'static [&'static [Attach]]) -> Part {
     Part {
         choices,
         optional: false,
+        standby: Standby::Waits,
     }
 }
 
@@ -56,7 +57,13 @@ const fn optional(choices: &'static [&'static [Attach]]) -> Part {
     Part {
         choices,
         optional: true,
+        standby: Standby::Waits,
     }
+}
+
+/// A part that tells of failures itself.
+const fn telling(part: Part) -> Part {
+    part.in_standby(Standby::Stays)
 }
 
 /// The kernel's tracepoints for direct I/O, since 6.5.
@@ -113,7 +120,7 @@ pub const HOOKS: &[Hook] = &[
         name: "writeback-error",
         ways: &[Way {
             plans: ALL,
-            parts: &[part(&[&[raw("wb_error", "filemap_set_wb_err")]])],
+            parts: &[telling(part(&[&[raw("wb_error", "filemap_set_wb_err")]]))],
             needs: &[],
             wants: &[],
             limit: None,
@@ -258,20 +265,20 @@ pub const HOOKS: &[Hook] = &[
         ways: &[
             Way {
                 plans: &[Plan::Fexit],
-                parts: &[part(&[&[fentry(
+                parts: &[telling(part(&[&[fentry(
                     "fentry_stale_warn",
                     "dio_warn_stale_pagecache",
-                )]])],
+                )]]))],
                 needs: &[],
                 wants: &[],
                 limit: None,
             },
             Way {
                 plans: &[Plan::Kprobe],
-                parts: &[part(&[&[kprobe(
+                parts: &[telling(part(&[&[kprobe(
                     "kprobe_stale_warn",
                     "dio_warn_stale_pagecache",
-                )]])],
+                )]]))],
                 needs: &[],
                 wants: &[],
                 limit: None,
@@ -304,11 +311,12 @@ pub const HOOKS: &[Hook] = &[
                             fentry("fentry_complete", "iomap_dio_complete"),
                             fexit("fexit_complete", "iomap_dio_complete"),
                         ],
-                    ]),
-                    optional(&[&[
+                    ])
+                    .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
+                    telling(optional(&[&[
                         fexit("fexit_generic", GENERIC),
                         fentry("fentry_generic", GENERIC),
-                    ]]),
+                    ]])),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
@@ -334,11 +342,12 @@ pub const HOOKS: &[Hook] = &[
                             kprobe("kprobe_complete", "iomap_dio_complete"),
                             kretprobe("kretprobe_complete", "iomap_dio_complete"),
                         ],
-                    ]),
-                    optional(&[&[
+                    ])
+                    .in_standby(Standby::StoodInFor(&[kprobe("kprobe_post_note", POST)])),
+                    telling(optional(&[&[
                         kretprobe("kretprobe_generic", GENERIC),
                         kprobe("kprobe_generic", GENERIC),
-                    ]]),
+                    ]])),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
@@ -346,7 +355,7 @@ pub const HOOKS: &[Hook] = &[
             },
             Way {
                 plans: &[Plan::Tracepoint],
-                parts: &[part(&[DIO_TRACEPOINTS])],
+                parts: &[telling(part(&[DIO_TRACEPOINTS]))],
                 needs: DIO_NEEDS,
                 wants: &[],
                 limit: None,
@@ -361,8 +370,11 @@ pub const HOOKS: &[Hook] = &[
             Way {
                 plans: &[Plan::Fexit],
                 parts: &[
-                    part(&[&[fexit("fexit_invalidate", INVALIDATE)]]),
-                    optional(&[&[raw("invalidate_fail", "iomap_dio_invalidate_fail")]]),
+                    telling(part(&[&[fexit("fexit_invalidate", INVALIDATE)]])),
+                    telling(optional(&[&[raw(
+                        "invalidate_fail",
+                        "iomap_dio_invalidate_fail",
+                    )]])),
                 ],
                 needs: INVALIDATE_NEEDS,
                 wants: &[],
@@ -371,11 +383,14 @@ pub const HOOKS: &[Hook] = &[
             Way {
                 plans: &[Plan::Kprobe],
                 parts: &[
-                    part(&[&[
+                    telling(part(&[&[
                         kretprobe("kretprobe_invalidate", INVALIDATE),
                         kprobe("kprobe_invalidate", INVALIDATE),
-                    ]]),
-                    optional(&[&[raw("invalidate_fail", "iomap_dio_invalidate_fail")]]),
+                    ]])),
+                    telling(optional(&[&[raw(
+                        "invalidate_fail",
+                        "iomap_dio_invalidate_fail",
+                    )]])),
                 ],
                 needs: INVALIDATE_NEEDS,
                 wants: &[],
@@ -383,10 +398,10 @@ pub const HOOKS: &[Hook] = &[
             },
             Way {
                 plans: &[Plan::Tracepoint],
-                parts: &[part(&[&[raw(
+                parts: &[telling(part(&[&[raw(
                     "invalidate_fail",
                     "iomap_dio_invalidate_fail",
-                )]])],
+                )]]))],
                 needs: INVALIDATE_NEEDS,
                 wants: &[],
                 limit: Some("sees filesystems on iomap only, and not the errno"),

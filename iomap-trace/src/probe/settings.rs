@@ -102,6 +102,8 @@ pub fn resolve(kernel: &Kernel, options: &Options, plan: Plan) -> Resolved {
         plan: plan.setting(),
         stacks: u32::from(options.stacks),
         cast_type: cast.map_or(0, |cast| cast.ty),
+        standby: u32::from(options.standby),
+        pad: 0,
     };
     Resolved {
         settings: PodSettings(settings),

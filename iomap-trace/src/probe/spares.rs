@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-use super::attach::{load_and_attach, unload};
 use super::functions::Functions;
 use super::hook::{Attach, Kind};
+use super::program::{load_and_attach, unload};
 
 /// How often the misses are looked at.
 const EVERY: Duration = Duration::from_secs(1);

@@ -3,12 +3,13 @@
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
+use iomap_trace_ebpf::Counter;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::ahead::Ahead;
-use super::attach::{Attacher, unload_program};
+use super::attach::Attacher;
 use super::choice::{Choice, Plan};
 use super::cost::Cost;
 use super::counters;
@@ -16,9 +17,11 @@ use super::filters::Filters;
 use super::functions::{self, Functions};
 use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, hook_of};
 use super::object;
+use super::program::unload_program;
 use super::settings;
 use super::spares::{self, Spares};
 use super::stages::Stages;
+use super::standby::{Roused, Standby};
 use super::trial;
 use crate::error::{ExitKind, Fail};
 use crate::event::{HookReport, HookState, ProgramReport};
@@ -35,6 +38,8 @@ pub struct Options {
     pub stacks: bool,
     /// Show the programs' own warnings.
     pub verbose: bool,
+    /// Attach what does not tell of failures when there is one.
+    pub standby: bool,
 }
 
 /// The attached programs. Dropping it detaches them.
@@ -47,6 +52,7 @@ pub struct Tracer {
     pub stages: Stages,
     functions: Functions,
     spares: Spares,
+    standby: Standby,
     cost: Cost,
     gone: Gone,
 }
@@ -135,6 +141,7 @@ impl Tracer {
                 refused: trial.as_ref().err().map(String::as_str),
                 passed: &passed,
                 ahead: RefCell::default(),
+                standby: options.standby.then(RefCell::default),
             };
             let ahead = Ahead::load(&attacher, &mut ebpf, HOOKS);
             attacher.ahead.replace(ahead);
@@ -148,7 +155,8 @@ impl Tracer {
             hooks.reverse();
             say_what_hangs_on_dio(&mut hooks);
             let essential = hooks.iter().find(|h| h.hook == ESSENTIAL).cloned();
-            last = Some((ebpf, hooks, plan));
+            let standby = attacher.standby.map(RefCell::into_inner);
+            last = Some((ebpf, hooks, plan, standby.unwrap_or_default()));
             match essential {
                 Some(hook) if hook.state == HookState::Skipped => {
                     passed.push((plan, hook.reason.unwrap_or_default()));
@@ -156,7 +164,7 @@ impl Tracer {
                 _ => break,
             }
         }
-        let (ebpf, hooks, plan) = last.context("no plan was possible")?;
+        let (ebpf, hooks, plan, standby) = last.context("no plan was possible")?;
         Ok(Self {
             ebpf,
             hooks,
@@ -164,6 +172,7 @@ impl Tracer {
             stages,
             functions,
             spares: Spares::default(),
+            standby,
             cost,
             gone: Gone::default(),
         })
@@ -212,7 +221,10 @@ impl Tracer {
     /// Stands in for programs that are missed, and measures what all of them cost; to be called
     /// several times a second.
     pub fn mend(&mut self) {
-        self.spares.mend(&mut self.ebpf, &self.functions);
+        // What waits cannot be missed.
+        if self.waiting().is_empty() {
+            self.spares.mend(&mut self.ebpf, &self.functions);
+        }
         let ebpf = &self.ebpf;
         self.cost.tick(|| figures(ebpf));
     }
@@ -222,11 +234,31 @@ impl Tracer {
         self.cost.keep_on()
     }
 
+    /// The hooks that wait for the first failure.
+    pub fn waiting(&self) -> Vec<&'static str> {
+        self.standby.hooks()
+    }
+
+    /// How many failures were seen and could not be told.
+    pub fn failures_lost(&self) -> u64 {
+        counters::of(&self.ebpf, Counter::FailureLost)
+    }
+
+    /// Attaches what waits.
+    pub fn rouse(&mut self) -> Roused {
+        let roused = self.standby.rouse(&mut self.ebpf);
+        for (hook, _) in &roused.failed {
+            self.shed(hook);
+        }
+        roused
+    }
+
     /// Detaches the programs of a hook for the rest of the run. Their counters stay, and what they
     /// cost.
     pub fn shed(&mut self, hook: &str) {
         let counters = self.counters();
         let cost = self.cost();
+        self.standby.drop_hook(hook);
         let of_hook = |program: &str| {
             let program = program.strip_suffix("_spare").unwrap_or(program);
             hook_of(program).contains(&hook)

@@ -27,6 +27,8 @@ pub struct Present {
     pub log_bytes: Option<u64>,
     /// Hooks that were shed.
     pub shed: Vec<String>,
+    /// Hooks that wait for the first failure.
+    pub waiting: Vec<&'static str>,
 }
 
 /// The counts and the present state as OpenMetrics text.
@@ -44,6 +46,7 @@ pub fn page(counts: &Counts, present: Present) -> Result<String, fmt::Error> {
         counts: counts.clone(),
         sums,
         shed: present.shed,
+        waiting: present.waiting,
         log_bytes: present.log_bytes,
     }));
     let mut page = String::new();
@@ -63,6 +66,7 @@ struct Run {
     counts: Counts,
     sums: Sums,
     shed: Vec<String>,
+    waiting: Vec<&'static str>,
     log_bytes: Option<u64>,
 }
 
@@ -107,8 +111,10 @@ impl Run {
 
     fn hook<'a>(&'a self, hook: &'a HookReport) -> Hook<'a> {
         let shed = self.shed.contains(&hook.hook);
+        let waits = self.waiting.contains(&hook.hook.as_str());
         let (state, reason) = match hook.state {
             HookState::Attached if shed => ("shed", "--max-overhead"),
+            HookState::Attached if waits => ("waiting", "--standby"),
             HookState::Attached => ("attached", hook.reason.as_deref().unwrap_or_default()),
             HookState::Skipped => ("skipped", hook.reason.as_deref().unwrap_or_default()),
         };

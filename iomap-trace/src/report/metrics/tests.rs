@@ -40,6 +40,7 @@ fn present() -> Present {
         }),
         log_bytes: Some(4321),
         shed: vec!["extent-lock".to_owned()],
+        waiting: vec!["dirty"],
     }
 }
 
