@@ -18,7 +18,9 @@ use crate::vm::watch::End;
 /// A guest takes a minute or two for each configuration on an idle machine.
 const TIMEOUT: Duration = Duration::from_secs(3600);
 /// What is run without bpftrace. An empty program is put where the tracer before it had one.
-const CONFIGS: &str = "none fexit floor-fexit kprobe floor-kprobe tracepoint floor-tracepoint";
+const CONFIGS: &str = "none fexit floor-fexit kprobe floor-kprobe tracepoint floor-tracepoint \
+    standby-fexit floor-standby-fexit standby-kprobe floor-standby-kprobe standby-tracepoint \
+    floor-standby-tracepoint";
 
 /// Where the sources of the programs for the guests are, from the root of the workspace.
 const SOURCES: &str = "xtask/src/bench/overhead/guest";

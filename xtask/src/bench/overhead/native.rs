@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::figures::Spread;
 use super::guests::Programs;
@@ -36,6 +38,31 @@ impl Backing {
     }
 }
 
+/// How the tracer runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Not at all.
+    Without,
+    /// With all hooks.
+    Full,
+    /// With those that tell of failures.
+    Standby,
+}
+
+impl Mode {
+    /// Those that are compared with none.
+    const TRACED: [Self; 2] = [Self::Full, Self::Standby];
+
+    /// What it is, in a heading.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Without => "without",
+            Self::Full => "all hooks",
+            Self::Standby => "standby",
+        }
+    }
+}
+
 /// Throughput with the tracer by that without, by filesystem and workload.
 pub type Ratios = BTreeMap<(String, String), Spread>;
 
@@ -43,8 +70,8 @@ pub type Ratios = BTreeMap<(String, String), Spread>;
 pub struct Figures {
     /// How many pairs of runs.
     pub pairs: usize,
-    /// By where the images are.
-    pub ratios: Vec<(Backing, Ratios)>,
+    /// By how it runs, and where the images are.
+    pub ratios: Vec<(Mode, Backing, Ratios)>,
 }
 
 /// Runs on images of all filesystems.
@@ -57,49 +84,75 @@ pub fn measure(programs: &Programs, pairs: usize) -> Result<Figures> {
         "only root can mount filesystems and trace: run it as root, or with --no-native"
     );
     own_mounts()?;
-    let ratios = Backing::ALL
-        .into_iter()
-        .map(|backing| Ok((backing, on(programs, pairs, backing)?)))
-        .collect::<Result<_>>()?;
+    let mut ratios = Vec::new();
+    for backing in Backing::ALL {
+        for (mode, found) in Mode::TRACED.into_iter().zip(on(programs, pairs, backing)?) {
+            ratios.push((mode, backing, found));
+        }
+    }
     Ok(Figures { pairs, ratios })
 }
 
-fn on(programs: &Programs, pairs: usize, backing: Backing) -> Result<Ratios> {
+/// The ratios of each of [`Mode::TRACED`].
+fn on(programs: &Programs, pairs: usize, backing: Backing) -> Result<[Ratios; 2]> {
     let dir = TempDir::new_in(&std::env::temp_dir())?;
-    let mut values: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
+    let mut values: [BTreeMap<(String, String), Vec<f64>>; 2] = Default::default();
     for (kind, options) in KINDS {
         let mounted = Mounted::new(kind, options, dir.path())?;
         if backing == Backing::Disk {
             mounted.past_cache()?;
         }
         // The first run finds cold caches.
-        run(programs, mounted.path(), false)?;
+        run(programs, mounted.path(), Mode::Without)?;
         for pair in 0..pairs {
-            eprintln!("{kind}, {}: pair {} of {pairs}", backing.name(), pair + 1);
-            // Who comes first takes turns as well.
-            let first = pair % 2 == 1;
-            let one = run(programs, mounted.path(), first)?;
-            let other = run(programs, mounted.path(), !first)?;
-            let (with, without) = if first { (one, other) } else { (other, one) };
-            for (workload, plain) in without {
-                let traced = with.get(&workload).context("a workload was not run")?;
-                let at = ((*kind).to_owned(), workload);
-                values.entry(at).or_default().push(plain / traced);
+            for (mode, values) in Mode::TRACED.into_iter().zip(&mut values) {
+                let (at, name) = (backing.name(), mode.name());
+                eprintln!("{kind}, {at}, {name}: pair {} of {pairs}", pair + 1);
+                // Who comes first takes turns as well.
+                let first = pair % 2 == 1;
+                let order = match first {
+                    true => [mode, Mode::Without],
+                    false => [Mode::Without, mode],
+                };
+                let [one, other] = order.map(|mode| run(programs, mounted.path(), mode));
+                let (with, without) = match first {
+                    true => (one?, other?),
+                    false => (other?, one?),
+                };
+                for (workload, plain) in without {
+                    // In standby there is none that fails.
+                    let Some(traced) = with.get(&workload) else {
+                        ensure!(mode == Mode::Standby, "a workload was not run: {workload}");
+                        continue;
+                    };
+                    let at = ((*kind).to_owned(), workload);
+                    values.entry(at).or_default().push(plain / traced);
+                }
             }
         }
     }
     let spread = |(at, values)| Some((at, Spread::of(values)?));
-    Ok(values.into_iter().filter_map(spread).collect())
+    Ok(values.map(|values| values.into_iter().filter_map(spread).collect()))
 }
 
 /// Ticks of the time stamp counter a write, by workload.
-fn run(programs: &Programs, at: &Path, traced: bool) -> Result<BTreeMap<String, f64>> {
-    let tracer = traced.then(|| Tracer::start(programs)).transpose()?;
+fn run(programs: &Programs, at: &Path, mode: Mode) -> Result<BTreeMap<String, f64>> {
+    let tracer = match mode {
+        Mode::Without => None,
+        mode => Some(Tracer::start(programs, mode)?),
+    };
     let dir = at.join("load");
     std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let told = util::output(Command::new(&programs.load).arg(&dir).arg(ROUNDS))?;
+    let mut load = Command::new(&programs.load);
+    load.arg(&dir).arg(ROUNDS);
+    if mode == Mode::Standby {
+        load.arg("calm");
+    }
+    let told = util::output(&mut load)?;
     std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    drop(tracer);
+    if let Some(tracer) = tracer {
+        ensure!(!tracer.was_roused(), "a failure ended the standby");
+    }
     told.lines().map(time).collect()
 }
 
@@ -114,35 +167,55 @@ fn time(line: &str) -> Result<(String, f64)> {
 }
 
 /// A tracer that runs; it ends with this value.
-struct Tracer(Child);
+struct Tracer {
+    child: Child,
+    roused: Arc<AtomicBool>,
+}
 
 impl Tracer {
-    fn start(programs: &Programs) -> Result<Self> {
-        let mut child = Command::new(&programs.iomap_trace)
-            .args(["trace", "--format", "json"])
+    fn start(programs: &Programs, mode: Mode) -> Result<Self> {
+        let mut trace = Command::new(&programs.iomap_trace);
+        trace.args(["trace", "--format", "json"]);
+        if mode == Mode::Standby {
+            trace.arg("--standby");
+        }
+        let mut child = trace
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .context("cannot run iomap-trace")?;
         let said = child.stderr.take();
-        let tracer = Self(child);
+        let roused = Arc::new(AtomicBool::new(false));
+        let sees = Arc::clone(&roused);
+        let tracer = Self { child, roused };
         let mut lines = BufReader::new(said.context("iomap-trace says nothing")?).lines();
         let ready = lines.any(|line| line.is_ok_and(|line| line.contains("Ctrl-C ends")));
         ensure!(ready, "iomap-trace does not run");
-        // What it says later is of no interest, but it must not wait for a reader.
-        std::thread::spawn(move || lines.for_each(drop));
+        // It must not wait for a reader.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if line.contains("a failure: attached") {
+                    sees.store(true, Ordering::Relaxed);
+                }
+            }
+        });
         // Until it no longer measures itself.
         std::thread::sleep(std::time::Duration::from_secs(2));
         Ok(tracer)
+    }
+
+    /// Whether hooks that waited were attached.
+    fn was_roused(&self) -> bool {
+        self.roused.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Tracer {
     fn drop(&mut self) {
         // SAFETY: kill(2) takes no memory, and the child has not been waited for.
-        unsafe { libc::kill(self.0.id().cast_signed(), libc::SIGTERM) };
-        let _ = self.0.wait();
+        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
+        let _ = self.child.wait();
     }
 }
 

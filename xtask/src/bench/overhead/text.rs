@@ -24,8 +24,15 @@ const WORKLOADS: &[(&str, &str)] = &[
     ("mmap", "store in a mapping, other files"),
 ];
 
-/// Plans, each beside its floor.
-const PLANS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
+/// Plans, each beside its floor, and the same in standby.
+const PLANS: [&str; 6] = [
+    "fexit",
+    "kprobe",
+    "tracepoint",
+    "standby-fexit",
+    "standby-kprobe",
+    "standby-tracepoint",
+];
 
 /// What a guest has counted.
 pub fn of_guest(figures: &guests::Figures) -> String {
@@ -36,8 +43,17 @@ pub fn of_guest(figures: &guests::Figures) -> String {
         figures.kernel,
         date()
     );
-    text.push_str("| | without | fexit | kprobe | tracepoint | bpftrace script |\n");
-    text.push_str("| --- | ---: | ---: | ---: | ---: | ---: |\n");
+    let plans = PLANS.map(|plan| plan.replace('-', " "));
+    let _ = writeln!(
+        text,
+        "| | without | {} | bpftrace script |",
+        plans.join(" | ")
+    );
+    let _ = writeln!(
+        text,
+        "| --- | ---: |{} ---: |",
+        " ---: |".repeat(plans.len())
+    );
     for filesystem in &figures.filesystems {
         for (workload, what) in WORKLOADS {
             let Some(plain) = figures.counts.plain(filesystem, workload) else {
@@ -98,20 +114,22 @@ pub fn of_machine(figures: &native::Figures) -> String {
         machine(),
         figures.pairs
     );
-    let backings: Vec<_> = figures.ratios.iter().map(|(at, _)| at.name()).collect();
-    let _ = writeln!(text, "| | {} |", backings.join(" | "));
-    let _ = writeln!(text, "| --- |{}", " ---: |".repeat(backings.len()));
+    let columns = figures.ratios.iter();
+    let columns = columns.map(|(mode, at, _)| format!("{}, {}", mode.name(), at.name()));
+    let columns: Vec<_> = columns.collect();
+    let _ = writeln!(text, "| | {} |", columns.join(" | "));
+    let _ = writeln!(text, "| --- |{}", " ---: |".repeat(columns.len()));
     let rows = figures
         .ratios
         .first()
         .into_iter()
-        .flat_map(|(_, r)| r.keys());
+        .flat_map(|(.., r)| r.keys());
     for row in rows {
         let (filesystem, workload) = row;
         let known = WORKLOADS.iter().find(|(name, _)| name == workload);
         let what = known.map_or(workload.as_str(), |(_, what)| what);
         let _ = write!(text, "| {filesystem}: {what} |");
-        for (_, ratios) in &figures.ratios {
+        for (.., ratios) in &figures.ratios {
             let _ = match ratios.get(row) {
                 Some(s) => write!(text, " {:.3} ({:.3} to {:.3}) |", s.median, s.low, s.high),
                 None => write!(text, " – |"),
@@ -136,12 +154,12 @@ mod tests {
         let text = of_machine(&native::Figures {
             pairs: 1,
             ratios: vec![
-                (native::Backing::Memory, ratios(0.9)),
-                (native::Backing::Disk, ratios(1.0)),
+                (native::Mode::Full, native::Backing::Memory, ratios(0.9)),
+                (native::Mode::Standby, native::Backing::Disk, ratios(1.0)),
             ],
         });
         assert!(
-            text.contains("| | images in memory | images on the disk |\n| --- | ---: | ---: |\n")
+            text.contains("| | all hooks, images in memory | standby, images on the disk |\n| --- | ---: | ---: |\n")
         );
         let row = "| xfs: direct write, nothing cached | 0.900 (0.900 to 0.900) | 1.000 (1.000 to 1.000) |";
         assert!(text.contains(row), "{text}");
@@ -156,9 +174,10 @@ mod tests {
             filesystems: vec!["btrfs".to_owned()],
             counts: Counts::read(told).unwrap(),
         });
-        let row = "| btrfs: direct write, nothing cached | 100 | +50 (20) | – | – | – |";
+        let row =
+            "| btrfs: direct write, nothing cached | 100 | +50 (20) | – | – | – | – | – | – |";
         assert!(text.contains(row), "{text}");
-        assert!(text.contains("Failures seen on btrfs: fexit 3, kprobe –, tracepoint –."));
+        assert!(text.contains("Failures seen on btrfs: fexit 3, kprobe –, tracepoint –, "));
         assert!(!text.contains("clean pages"), "{text}");
     }
 }

@@ -10,7 +10,7 @@ pub const PLANS: &[&str] = &["fexit", "kprobe", "tracepoint"];
 /// A workload's run on a file.
 #[derive(Debug, Default)]
 pub struct Run {
-    /// `buffered`, `lockers` or `mmap`.
+    /// `buffered`, `lockers` or `mmap`; after `standby-` where the tracers were in standby.
     pub workload: String,
     /// Filesystem.
     pub fs: String,
@@ -20,6 +20,13 @@ pub struct Run {
     pub tids: Vec<u32>,
     /// Name of the kernel's trace, which can be that of several runs.
     pub trace: String,
+}
+
+impl Run {
+    /// Whether the tracers were in standby when it began.
+    pub fn in_standby(&self) -> bool {
+        self.workload.starts_with("standby-")
+    }
 }
 
 /// What `iomap-trace repro --json` printed.
@@ -95,9 +102,9 @@ pub fn runs(dir: &Path) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// The log of a plan's tracer.
-pub fn log(dir: &Path, plan: &str) -> PathBuf {
-    dir.join(format!("run.{plan}.jsonl.zst"))
+/// The log of a plan's tracer: `run`, or `standby`.
+pub fn log(dir: &Path, tracer: &str, plan: &str) -> PathBuf {
+    dir.join(format!("{tracer}.{plan}.jsonl.zst"))
 }
 
 fn names(dir: &Path) -> Result<Vec<String>> {

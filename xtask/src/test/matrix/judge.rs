@@ -4,7 +4,7 @@ use super::check::causes::Causes;
 use super::check::counts::{self, Counted};
 use super::check::join::{self, Joined};
 use super::check::programs::{self, Sizes};
-use super::check::{agree, compare, fiemap, hooks, left};
+use super::check::{agree, compare, fiemap, hooks, left, standby};
 use super::files::{self, PLANS, Run};
 use super::kernel;
 use super::log::{Log, Mount};
@@ -97,11 +97,16 @@ pub fn judge(dir: &Path, series: &str, program: &Path) -> Report {
         ..Report::default()
     };
     let ran = ran(dir, series, &mut report);
-    let logs = logs(dir, series, program, &mut report);
+    let logs_of = |tracer, report: &mut _| logs(dir, tracer, series, program, report);
+    let (logs, waiting) = (logs_of("run", &mut report), logs_of("standby", &mut report));
     match files::runs(dir) {
         Ok(runs) => ran.into_iter().for_each(|()| {
             for run in &runs {
-                if let Err(error) = judge_run(dir, series, run, &logs, &mut report) {
+                let judged = match run.in_standby() {
+                    true => judge_standby(dir, run, &waiting, &mut report),
+                    false => judge_run(dir, series, run, &logs, &mut report),
+                };
+                if let Err(error) = judged {
                     report.wrong.push(format!("{}: {error:#}", name(run)));
                 }
             }
@@ -109,7 +114,14 @@ pub fn judge(dir: &Path, series: &str, program: &Path) -> Report {
         }),
         Err(error) => report.wrong.push(format!("{error:#}")),
     }
-    report.sizes = programs::sizes(logs.iter().map(|(_, log)| log));
+    for (plan, log) in &waiting {
+        let said = files::text(dir, &format!("standby.{plan}.err")).unwrap_or_default();
+        let told = |why: String| format!("standby {plan}: {why}");
+        report.wrong.extend(standby::roused(&said, log).map(told));
+        report.scarce.extend(standby::scarce(log).map(told));
+    }
+    let all = logs.iter().chain(&waiting);
+    report.sizes = programs::sizes(all.map(|(_, log)| log));
     report.wrong.extend(programs::wrong(&report.sizes));
     if let Err(error) = state(dir, &mut report) {
         report.wrong.push(format!("{error:#}"));
@@ -142,7 +154,7 @@ fn ran(dir: &Path, series: &str, report: &mut Report) -> Option<()> {
             report.notes.push(format!("no {plan} plan: {why}"));
             continue;
         }
-        for (name, expected) in [("run", 0), ("killed", 137)] {
+        for (name, expected) in [("run", 0), ("standby", 0), ("killed", 137)] {
             let name = format!("{name}.{plan}");
             report.check(&name, files::status(dir, &name, expected));
         }
@@ -156,34 +168,70 @@ fn not_offered(dir: &Path, plan: &str, series: &str) -> bool {
     series == "5.10" && plan == "fexit" && files::status(dir, "run.fexit", 5).is_ok()
 }
 
-/// The logs that there are.
-fn logs(dir: &Path, series: &str, program: &Path, report: &mut Report) -> Vec<(&'static str, Log)> {
+/// The logs that there are of a tracer, `run` or `standby`.
+fn logs(
+    dir: &Path,
+    tracer: &str,
+    series: &str,
+    program: &Path,
+    report: &mut Report,
+) -> Vec<(&'static str, Log)> {
     let mut logs = Vec::new();
     for plan in PLANS {
         if not_offered(dir, plan, series) {
             continue;
         }
-        match Log::read(program, &files::log(dir, plan)) {
+        match Log::read(program, &files::log(dir, tracer, plan)) {
             Ok(log) => {
                 report.faults(plan, &hooks::wrong(&log.start, plan, series));
                 match &log.end {
-                    None => report.wrong.push(format!("{plan}: the log has no end")),
+                    None => report
+                        .wrong
+                        .push(format!("{tracer} {plan}: the log has no end")),
                     Some(end) if log.lost() > 0 || !end.losses.is_empty() => {
                         let losses = &end.losses;
                         let lost = log.lost();
-                        report
-                            .notes
-                            .push(format!("{plan}: {lost} failures lost, losses {losses:?}"));
+                        report.notes.push(format!(
+                            "{tracer} {plan}: {lost} failures lost, losses {losses:?}"
+                        ));
                     }
                     Some(_) => {}
                 }
                 report.release.clone_from(&log.start.kernel.release);
                 logs.push((*plan, log));
             }
-            Err(error) => report.wrong.push(format!("{plan}: {error:#}")),
+            Err(error) => report.wrong.push(format!("{tracer} {plan}: {error:#}")),
         }
     }
     logs
+}
+
+/// Judges a run that the tracers saw from the first failure on: each is counted, and named once all
+/// hooks are attached.
+fn judge_standby(
+    dir: &Path,
+    run: &Run,
+    logs: &[(&'static str, Log)],
+    report: &mut Report,
+) -> Result<()> {
+    let (_, any) = logs.first().context("there is no log")?;
+    let dev = device(&any.start.mounts, &run.fs).context("the log has no such mount")?;
+    let events = kernel::read(dir, &run.trace)?;
+    let counted = Counted::new(&events, run, dev);
+    for (plan, log) in logs {
+        let what = format!("{} {plan}", name(run));
+        let functions = *plan != "tracepoint";
+        report.faults(&what, &counts::compare(&counted, log, run, functions));
+        if functions {
+            report.faults(&what, &standby::unnamed(log, run, KNOWN));
+        }
+        let seen = log.on(&run.fs, run.ino).len();
+        let counted = (counted.pre(), counted.post());
+        report.notes.push(format!(
+            "{what}: {seen} failures, the kernel counted {counted:?}"
+        ));
+    }
+    Ok(())
 }
 
 fn judge_run(
@@ -342,7 +390,7 @@ mod tests {
         for what in [
             "run.kprobe: cannot read",
             "killed.fexit: cannot read",
-            "tracepoint: cannot run",
+            "run tracepoint: cannot run",
             "nothing was shown",
             "cannot read state.before",
         ] {

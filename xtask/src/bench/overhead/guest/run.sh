@@ -54,15 +54,20 @@ for fs in $filesystems; do
         floor-*) begin "$fs.$config" attached floor attach "/out/list.$fs.${config#floor-}" ;;
         bpftrace) begin "$fs.$config" tracing bpftrace /tmp/pair.bt ;;
         *)
+            args=
+            [ "$config" = "${config#standby-}" ] || args=--standby
             begin "$fs.$config" 'Ctrl-C ends' \
-                iomap-trace record --probes "$config" -o "/out/$fs.$config.jsonl"
+                iomap-trace record --probes "${config#standby-}" $args -o "/out/$fs.$config.jsonl"
             floor look $pid >"/out/list.$fs.$config"
             ;;
         esac
         if [ -n "$pid" ] && ! kill -0 $pid 2>/dev/null; then
             echo "$fs $config does not run: $(tail -n 1 "/out/$fs.$config.log")" >&2
         else
-            load /tmp/mnt "$rounds" | sed "s/^/$fs $config /"
+            # A failure would end the standby.
+            calm=
+            [ "$config" = "${config#*standby-}" ] || calm=calm
+            load /tmp/mnt "$rounds" $calm | sed "s/^/$fs $config /"
         fi
         if [ -n "$pid" ]; then
             # What was started in the background ignores an interrupt, unless it handles it.

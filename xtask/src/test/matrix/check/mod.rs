@@ -9,3 +9,4 @@ pub mod hooks;
 pub mod join;
 pub mod left;
 pub mod programs;
+pub mod standby;

@@ -55,9 +55,9 @@ ready() {
     done
 }
 
-# start PREFIX PLAN: starts a tracer; its process is in the variable PREFIX_PLAN.
+# start PREFIX PLAN [OPTION]: starts a tracer; its process is in the variable PREFIX_PLAN.
 start() {
-    $limited 900 iomap-trace record --probes "$2" -o "/out/$1.$2.jsonl.zst" \
+    $limited 900 iomap-trace record --probes "$2" $3 -o "/out/$1.$2.jsonl.zst" \
         >/dev/null 2>"/out/$1.$2.err" &
     eval "$1_$2=$!"
 }
@@ -70,9 +70,12 @@ finish() {
 }
 
 # workload NAME FILESYSTEM...: runs it on all of them at once, beside the kernel's own trace. What
-# stands behind a plus sign in the name is an option for btrfs (`buffered+cow`).
+# stands behind a plus sign in the name is an option for btrfs (`buffered+cow`), `standby-` before it is
+# no part of what is run.
 workload() {
     name=$1
+    repro=${name#standby-}
+    repro=${repro%+*}
     shift
     pids=
     echo 1 >$recording/tracing_on
@@ -81,8 +84,8 @@ workload() {
         [ "$fs" = btrfs ] && args=$cow
         [ "$name" = "${name#*+}" ] || args=--${name#*+}
         # In a large file the two kinds of writers seldom meet: a few times in ten seconds.
-        [ "${name%+*} $fs" = "buffered btrfs" ] && args="$args --file-size 2M"
-        $limited 200 iomap-trace repro "${name%+*}" --dir "/mnt/$fs" --seconds "$seconds" --json --keep \
+        [ "$repro $fs" = "buffered btrfs" ] && args="$args --file-size 2M"
+        $limited 200 iomap-trace repro "$repro" --dir "/mnt/$fs" --seconds "$seconds" --json --keep \
             $args >"/out/$name.$fs.repro" 2>"/out/$name.$fs.err" &
         pids="$pids $!"
     done
@@ -143,6 +146,21 @@ finish run.fexit "$run_fexit" INT
 finish run.kprobe "$run_kprobe" INT
 finish run.tracepoint "$run_tracepoint" TERM
 settled ended
+cat /proc/uptime >>/out/times
+
+# In standby, until the first failure.
+for plan in $plans; do
+    start standby "$plan" --standby
+done
+for plan in $plans; do
+    eval "ready /out/standby.$plan.err \$standby_$plan"
+done
+seconds=4
+workload standby-buffered btrfs
+workload standby-mmap xfs ext4
+for plan in $plans; do
+    eval "finish standby.$plan \$standby_$plan INT"
+done
 cat /proc/uptime >>/out/times
 
 # Again, to be killed, and to end by itself.
