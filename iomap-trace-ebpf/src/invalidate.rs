@@ -187,41 +187,50 @@ fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, phase: u32, errno: i32) -> Result<()
 }
 
 /// `dio_warn_stale_pagecache(file)`: reached when the invalidation after completion has failed,
-/// which its return has told before, unless that was missed.
+/// which its return has told before, unless that was missed, or is not watched in standby.
 #[inline(always)]
 pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
     count(Counter::StaleWarnSeen);
-    let Some(own) = write::own() else {
-        // Of a write that is not followed: in standby, or begun before we were.
+    let Ok(dio) = failed_dio(FailedDio::StaleWarn) else {
         count(Counter::PostSeen);
-        if setting!(standby) == 0 || noted(ctx, file).is_err() {
-            count(Counter::FailureLost);
-        }
+        count(Counter::FailureLost);
         return;
     };
-    // SAFETY: this entry is only written by this task.
-    let own = unsafe { &mut *own };
-    if own.told == 1 || own.stage != STAGE_POST {
-        return;
+    match write::own() {
+        Some(own) => {
+            // SAFETY: this entry is only written by this task.
+            let own = unsafe { &mut *own };
+            if own.told == 1 || own.stage != STAGE_POST {
+                return;
+            }
+            own.told = 1;
+            write::name(own);
+            count(Counter::PostSeen);
+            if own.invalidating_ns != 0 {
+                count(Counter::ReturnLost);
+            }
+            // SAFETY: two values of whole words.
+            unsafe { mem::copy(dio, own) };
+        }
+        None => {
+            // Of a write that is not followed: in standby, or begun before we were.
+            count(Counter::PostSeen);
+            if setting!(standby) == 0 || noted(ctx, dio, file).is_err() {
+                count(Counter::FailureLost);
+                return;
+            }
+        }
     }
-    own.told = 1;
-    write::name(own);
-    count(Counter::PostSeen);
-    if own.invalidating_ns != 0 {
-        count(Counter::ReturnLost);
-    }
-    if missed(ctx, own).is_err() {
+    if missed(ctx, dio).is_err() {
         count(Counter::FailureLost);
     }
 }
 
 /// In standby: the write is known by what was noted of it just before.
 #[inline(always)]
-fn noted<C: EbpfContext>(ctx: &C, file: u64) -> Result<(), Fault> {
-    let dio = failed_dio(FailedDio::StaleWarn)?;
+fn noted<C: EbpfContext>(ctx: &C, dio: &mut Dio, file: u64) -> Result<(), Fault> {
     write::noted(dio, file)?;
-    write::watch(ctx, dio.mapping)?;
-    missed(ctx, dio)
+    write::watch(ctx, dio.mapping)
 }
 
 #[inline(always)]

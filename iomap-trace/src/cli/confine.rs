@@ -32,6 +32,8 @@ pub struct Needs<'a> {
     pub gives_away: bool,
     /// A signal is to be passed on to the command, which may run as another user: `KILL`.
     pub has_command: bool,
+    /// Kprobes are to be attached later, on a host that wants `SYS_ADMIN` for it.
+    pub kprobes_as_admin: bool,
 }
 
 /// Drops every capability that the run does not need, from all sets of this thread, and keeps it and
@@ -45,6 +47,7 @@ pub fn confine(needs: Needs<'_>) -> io::Result<()> {
     let mut kept = RUNNING;
     kept.set(CapabilitySet::CHOWN, needs.gives_away);
     kept.set(CapabilitySet::KILL, needs.has_command);
+    kept.set(CapabilitySet::SYS_ADMIN, needs.kprobes_as_admin);
     kept &= had.permitted;
     if let Some(place) = needs.parts_in
         && had.permitted.contains(CapabilitySet::DAC_OVERRIDE)

@@ -33,7 +33,7 @@ use crate::error::{ExitKind, Fail};
 use crate::event::{End, Event};
 use crate::kernel::system;
 use crate::log::{Due, RunLog, Turn};
-use crate::probe::{Options, losses};
+use crate::probe::{Options, kprobes_want_admin, losses};
 use crate::report::metrics::Present;
 use crate::report::{self, Cost, Observer, Summary};
 
@@ -48,6 +48,10 @@ const GATHER: Duration = Duration::from_millis(2);
 /// While records come, the misses of programs are read this often: a verdict is not `exact` where
 /// evidence may have been missed between two readings.
 const MISSES_NS: u64 = 20_000_000;
+
+/// Said where a capability is not given up that else would be.
+const KEEPS_ADMIN: &str = "CAP_SYS_ADMIN is kept: kprobes are attached later, and \
+                           kernel.perf_event_paranoid is above 2";
 
 /// How a run ended.
 #[derive(Debug, Default)]
@@ -200,10 +204,21 @@ impl Live {
 
     fn confine(&self, has_command: bool) {
         let log = self.sink.log.as_ref();
+        let Attached {
+            tracer,
+            module_missing,
+            ..
+        } = &self.attached;
+        let attaches_later = self.standby.is_some() || *module_missing;
+        let kprobes_as_admin = attaches_later && tracer.has_kprobes() && kprobes_want_admin();
+        if kprobes_as_admin {
+            say(Level::Notice, KEEPS_ADMIN);
+        }
         let confined = confine(Needs {
             parts_in: log.and_then(RunLog::parts_in),
             gives_away: log.is_some_and(RunLog::given_away),
             has_command,
+            kprobes_as_admin,
         });
         if let Err(e) = confined {
             say(

@@ -144,6 +144,15 @@ fn announce(attached: &Attached, plan: &Plan) {
         let why = hook.reason.as_deref().unwrap_or("no reason known");
         also(Level::Notice, format!("without {}: {why}", hook.hook));
     }
+    for hook in with_state(HookState::Attached) {
+        let denied = hook
+            .rejected
+            .iter()
+            .find(|r| r.why.contains("CAP_SYS_ADMIN"));
+        if let (Some(Rejected { why, .. }), Some(reason)) = (denied, &hook.reason) {
+            also(Level::Notice, format!("{}: {reason}: {why}", hook.hook));
+        }
+    }
     for limit in &start.limits {
         also(Level::Notice, limit);
     }

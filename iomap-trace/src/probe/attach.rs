@@ -10,7 +10,7 @@ use super::hook::{self, Attach, Hook, Kind, Part, Way};
 use super::program::{Link, attach_to, detach, load, unload, unload_program};
 use super::settings::Resolved;
 use super::standby::{Standby, WAITS};
-use super::trial::root_cause;
+use super::trial::{kprobe_denied, root_cause};
 use crate::event::{HookReport, HookState, Rejected};
 use crate::kernel::Kernel;
 
@@ -200,8 +200,9 @@ impl Attacher<'_> {
                 self.give_up(ebpf, attach.program);
             }
         }
-        // A verifier's refusal says more than the absence of a function that another kernel has.
-        let telling = reasons.iter().find(|why| why.contains("verifier"));
+        // A refusal says more than the absence of a function that another kernel has.
+        let refuses = |why: &&String| why.contains("verifier") || why.contains("CAP_SYS_ADMIN");
+        let telling = reasons.iter().find(refuses);
         Err(telling.or(reasons.last()).cloned().unwrap_or_default())
     }
 
@@ -260,7 +261,14 @@ impl Attacher<'_> {
             ProgramError::LoadError { .. } => {
                 format!("the verifier refuses {}: {}", attach.program, refusal(e))
             }
-            e => format!("{} {target}: {}", attach.kind.name(), root_cause(e)),
+            e => {
+                let denied = match attach.kind {
+                    Kind::Kprobe | Kind::Kretprobe => kprobe_denied(&e),
+                    _ => None,
+                };
+                let why = denied.unwrap_or_else(|| root_cause(e));
+                format!("{} {target}: {why}", attach.kind.name())
+            }
         })?;
         Ok((target, link))
     }

@@ -72,6 +72,10 @@ const DIO_TRACEPOINTS: &[Attach] = &[
     raw("dio_begin", "iomap_dio_rw_begin"),
 ];
 const ORDERED_ADD: Part = optional(&[&[raw("ordered_add", "btrfs_ordered_extent_add")]]);
+const FEXIT_GENERIC: Part = optional(&[&[
+    fexit("fexit_generic", GENERIC),
+    fentry("fentry_generic", GENERIC),
+]]);
 /// What every begin of a direct write reads.
 const DIO_NEEDS: &[&str] = &[
     "kiocb_ki_filp",
@@ -313,14 +317,26 @@ pub const HOOKS: &[Hook] = &[
                         ],
                     ])
                     .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
-                    telling(optional(&[&[
-                        fexit("fexit_generic", GENERIC),
-                        fentry("fentry_generic", GENERIC),
-                    ]])),
+                    telling(FEXIT_GENERIC),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
                 limit: None,
+            },
+            Way {
+                plans: &[Plan::Fexit],
+                parts: &[
+                    part(&[&[
+                        fentry("fentry_post", POST),
+                        fentry("fentry_complete", "iomap_dio_complete"),
+                        fexit("fexit_complete", "iomap_dio_complete"),
+                    ]])
+                    .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
+                    telling(FEXIT_GENERIC),
+                ],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: Some("sees no begin of a write, nor one that btrfs turns buffered itself"),
             },
             Way {
                 plans: &[Plan::Kprobe],

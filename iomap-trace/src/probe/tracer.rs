@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
+use aya::programs::Program;
 use iomap_trace_ebpf::Counter;
 use rustix::thread::{MembarrierCommand, membarrier};
 use std::cell::RefCell;
@@ -242,6 +243,12 @@ impl Tracer {
     /// How many failures were seen and could not be told.
     pub fn failures_lost(&self) -> u64 {
         counters::of(&self.ebpf, Counter::FailureLost)
+    }
+
+    /// Whether there are kprobes among the programs.
+    pub fn has_kprobes(&self) -> bool {
+        let mut programs = self.ebpf.programs();
+        programs.any(|(_, program)| matches!(program, Program::KProbe(p) if p.fd().is_ok()))
     }
 
     /// Attaches what waits.

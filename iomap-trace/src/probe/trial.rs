@@ -4,6 +4,7 @@ use aya::programs::{FExit, KProbe, RawTracePoint};
 use aya::{Btf, Ebpf};
 
 use super::choice::Plan;
+use crate::kernel::Roots;
 
 /// What the empty programs go to.
 pub const SYMBOL: &str = "invalidate_inode_pages2_range";
@@ -43,7 +44,10 @@ fn kprobe(ebpf: &mut Ebpf) -> Result<(), String> {
         .map_err(|e| format!("loading is refused: {}", root_cause(e)))?;
     program
         .attach(SYMBOL, 0)
-        .map_err(|e| format!("the kernel has no kprobes ({})", root_cause(e)))?;
+        .map_err(|e| match kprobe_denied(&e) {
+            Some(why) => why,
+            None => format!("the kernel has no kprobes ({})", root_cause(e)),
+        })?;
     program.unload().map_err(root_cause)
 }
 
@@ -60,18 +64,43 @@ pub fn cast(ebpf: &mut Ebpf) -> Result<(), String> {
     program.unload().map_err(root_cause)
 }
 
-/// The innermost error, on one line: the outer ones only repeat what was tried.
-pub fn root_cause(error: impl std::error::Error + 'static) -> String {
-    let mut inner: &dyn std::error::Error = &error;
+/// Whether this host lets nobody but `CAP_SYS_ADMIN` attach kprobes: Debian and Android have a level
+/// 3 of `kernel.perf_event_paranoid`, above those of the kernel itself.
+pub fn kprobes_want_admin() -> bool {
+    let level = Roots::default().proc_text("sys/kernel/perf_event_paranoid");
+    level.is_some_and(|level| level.trim().parse::<i32>().is_ok_and(|level| level > 2))
+}
+
+/// Why a kprobe was denied, if it was, and the host says why.
+pub fn kprobe_denied(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let told = is_denied(innermost(error)) && kprobes_want_admin();
+    told.then(|| {
+        "kprobes are for CAP_SYS_ADMIN alone on this host (kernel.perf_event_paranoid above 2)"
+            .to_owned()
+    })
+}
+
+fn innermost<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;
     }
+    inner
+}
+
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+/// The innermost error, on one line: the outer ones only repeat what was tried.
+pub fn root_cause(error: impl std::error::Error + 'static) -> String {
+    let inner = innermost(&error);
     let text = inner.to_string();
     let line = text.lines().next().unwrap_or_default();
-    let denied = inner
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
-    if denied {
+    if is_denied(inner) {
         return format!("{line}, though the privileges suffice: a policy of this host or kernel");
     }
     line.to_owned()
