@@ -38,6 +38,8 @@ mod post;
 mod privileges;
 #[path = "live/service.rs"]
 mod service;
+#[path = "live/standby.rs"]
+mod standby;
 #[path = "live/subvolumes.rs"]
 mod subvolumes;
 #[path = "live/without.rs"]

@@ -67,6 +67,16 @@ impl Converter {
         }
     }
 
+    /// The numbers of the last failure and of the last holder.
+    pub const fn numbers(&self) -> (u64, u64) {
+        (self.failures, self.holders)
+    }
+
+    /// Goes on with the numbers of an earlier run, so that they differ in a log of both.
+    pub const fn number_from(&mut self, (failures, holders): (u64, u64)) {
+        (self.failures, self.holders) = (failures, holders);
+    }
+
     /// What the file of a failure is like, when that has not been said or has changed: behind
     /// everything that belongs to the failure.
     pub fn file(&mut self, record: &Decoded, failure: &Failure) -> Option<Event> {

@@ -195,6 +195,16 @@ impl Source {
         ts_ns.saturating_sub(self.last_record_ns) < MARKS_AFTER_NS
     }
 
+    /// The numbers of the last failure and of the last holder.
+    pub fn numbers(&self) -> (u64, u64) {
+        self.converter.numbers()
+    }
+
+    /// Goes on with the numbers of an earlier run, so that they differ in a log of both.
+    pub fn number_from(&mut self, numbers: (u64, u64)) {
+        self.converter.number_from(numbers);
+    }
+
     /// A hook has no programs from now on: what it would have shown is lost.
     pub fn shed(&mut self, hook: &'static str) {
         self.losses.shed(hook, boot_ns());

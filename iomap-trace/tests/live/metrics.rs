@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Where a tracer serves its metrics.
-fn address(tracer: &Tracer) -> String {
+pub fn address(tracer: &Tracer) -> String {
     let said = tracer.stderr();
     let line = said.lines().find(|line| line.contains("metrics: http://"));
     let line = line.unwrap_or_else(|| panic!("no address: {said}"));
@@ -17,7 +17,7 @@ fn address(tracer: &Tracer) -> String {
     url.strip_suffix("/metrics").unwrap().to_owned()
 }
 
-fn get(address: &str, header: &str) -> String {
+pub fn get(address: &str, header: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET /metrics HTTP/1.1\r\n{header}\r\n").unwrap();
     let mut said = String::new();

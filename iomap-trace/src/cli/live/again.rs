@@ -44,9 +44,11 @@ impl Live {
     pub(super) fn again(mut self, plan: &Plan, why: &str) -> Result<Self> {
         self.end(why)?;
         // Before others are loaded: both together would take twice the memory.
+        let numbers = self.attached.source.numbers();
         drop(self.attached);
         memory::give_back();
         self.attached = attach::attach(&self.options)?;
+        self.attached.source.number_from(numbers);
         memory::give_back();
         self.accounts = Accounts::new(self.upkeep.max_overhead);
         self.accounts.restart();

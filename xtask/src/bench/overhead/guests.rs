@@ -89,8 +89,14 @@ pub fn measure(
     let root = util::workspace().join(SOURCES);
     let mut more = vec![programs.load.clone(), programs.floor.clone()];
     more.extend(["run.sh", "pair.bt"].map(|file| root.join(file)));
-    let mut configs = CONFIGS.to_owned();
-    if !args.no_bpftrace {
+    let wanted = |name: &str| {
+        let name = name.strip_prefix("floor-").unwrap_or(name);
+        let all = args.configs.is_empty() || name == "none";
+        all || args.configs.iter().any(|config| config == name)
+    };
+    let configs = CONFIGS.split_whitespace().filter(|name| wanted(name));
+    let mut configs = configs.collect::<Vec<_>>().join(" ");
+    if !args.no_bpftrace && wanted("bpftrace") {
         let bpftrace = util::which("bpftrace")
             .context("there is no bpftrace; install it, or leave it out with --no-bpftrace")?;
         more.push(bpftrace);

@@ -26,6 +26,14 @@ pub struct Options {
     /// Filesystems of the guests
     #[arg(long, value_delimiter = ',', value_name = "LIST", default_values = ["btrfs", "xfs"], requires = "overhead")]
     filesystems: Vec<String>,
+    /// Only these configurations of the guests: a plan, or one after `standby-`; `bpftrace`
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "LIST",
+        requires = "overhead"
+    )]
+    configs: Vec<String>,
     /// Rounds of 512 writes of each kind
     #[arg(long, value_name = "N", default_value_t = 2, requires = "overhead")]
     rounds: u32,
