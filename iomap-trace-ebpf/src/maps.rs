@@ -305,6 +305,9 @@ pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(6, 
 /// whatever is known of it: it looks at the walk that follows less often.
 #[map]
 pub static FAILED_DIO: PerCpuArray<Dio> = PerCpuArray::with_max_entries(2, 0);
+/// 1 as soon as the begin of any direct write was seen; known in standby only.
+#[map]
+pub static FOLLOWED: Array<u64> = Array::with_max_entries(1, 0);
 /// By thread, modulo its size; written in standby only.
 #[map]
 pub static NOTED: Array<Noted> = Array::with_max_entries(NOTED_SLOTS, 0);

@@ -5,8 +5,8 @@ use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
 use crate::maps::{
-    DIO_BY_KIOCB, Dio, INODES, InodeState, NOTED, NOTED_SLOTS, Noted, STAGE_EMPTY, STAGE_GENERIC,
-    STAGE_POST, STAGE_SUBMIT,
+    DIO_BY_KIOCB, Dio, FOLLOWED, INODES, InodeState, NOTED, NOTED_SLOTS, Noted, STAGE_EMPTY,
+    STAGE_GENERIC, STAGE_POST, STAGE_SUBMIT,
 };
 use crate::read::{Fault, Words, casts, count, glance, member, offset, setting, some};
 use crate::{actor, holder, inode, mem, pages, task};
@@ -28,6 +28,12 @@ pub fn begin<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) {
         return;
     }
     count(Counter::DioWrites);
+    if setting!(standby) == 1
+        && let Some(followed) = FOLLOWED.get_ptr_mut(0)
+    {
+        // SAFETY: a map value stays allocated; all write the same.
+        unsafe { *followed = 1 };
+    }
     if begin_write(ctx, kiocb, iter, &words, generic).is_err() {
         count(Counter::BeginLost);
     }
@@ -137,9 +143,20 @@ pub fn name(dio: &mut Dio) {
     actor::current(&mut dio.writer, ts_ns);
 }
 
+/// Whether it is known that no write is followed: in standby there may be none, and to look is cheaper
+/// than to look for one.
+#[inline(always)]
+fn none_followed() -> bool {
+    // SAFETY: a map value stays allocated.
+    setting!(standby) == 1 && FOLLOWED.get_ptr(0).is_some_and(|any| unsafe { *any } == 0)
+}
+
 /// The write that this task is at.
 #[inline(always)]
 pub fn own() -> Option<*mut Dio> {
+    if none_followed() {
+        return None;
+    }
     // SAFETY: this entry is only written by this task.
     let own = unsafe { &raw mut (*task::known()?).dio };
     // SAFETY: as above.

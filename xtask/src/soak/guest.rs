@@ -34,6 +34,8 @@ struct Fate {
     /// When the signal comes. Starting takes some hundred milliseconds: some do not live as long.
     after: Duration,
     compressed: bool,
+    /// It begins in standby.
+    standby: bool,
 }
 
 fn fate(rng: &mut Rng) -> Fate {
@@ -43,6 +45,7 @@ fn fate(rng: &mut Rng) -> Fate {
         signal: rng.pick(&signals),
         after: Duration::from_millis(rng.within(20..6000)),
         compressed: rng.pick(&[true, false]),
+        standby: rng.pick(&[true, false]),
     }
 }
 
@@ -188,6 +191,9 @@ impl<'a> Guests<'a> {
                 let mount = self.rng.within(0..self.stage.mounts.len() as u64) as usize;
                 command.arg(self.stage.mounts[mount].1.path());
             }
+        }
+        if fate.standby && fate.kind != Kind::Exec {
+            command.arg("--standby");
         }
         let running = Running::start(command, out, dir.join("stderr"))?;
         let due = Instant::now() + fate.after;
