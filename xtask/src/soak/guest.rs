@@ -324,6 +324,7 @@ mod tests {
             signal,
             after: Duration::ZERO,
             compressed: false,
+            standby: false,
         }
     }
 
