@@ -119,7 +119,7 @@ pub struct HookReport {
     pub via: Option<String>,
     /// Symbol or tracepoint, several separated by a space.
     pub symbol: Option<String>,
-    /// Why there is none, or what the chosen probe cannot see.
+    /// Why there is none, or what the chosen probe cannot see, or that it waits for the first failure.
     pub reason: Option<String>,
     /// Better probes that were not possible.
     pub rejected: Vec<Rejected>,
@@ -161,7 +161,8 @@ pub struct End {
     /// Nanoseconds since boot.
     pub ts_ns: u64,
     /// Why the run ended: `interrupted`, `duration`, `count`, `command`; `rotated` where it goes on in
-    /// another part, and then the figures are those of this part.
+    /// another part, and then the figures are those of this part; `quiet` where hooks wait again
+    /// (`--standby`), and another run follows.
     pub why: String,
     /// The programs' counters by name.
     pub counters: BTreeMap<String, u64>,

@@ -22,6 +22,9 @@ const CONFIGS: &str = "none fexit floor-fexit kprobe floor-kprobe tracepoint flo
     standby-fexit floor-standby-fexit standby-kprobe floor-standby-kprobe standby-tracepoint \
     floor-standby-tracepoint";
 
+/// On these it is run where nothing is said of them.
+const FILESYSTEMS: [&str; 2] = ["btrfs", "xfs"];
+
 /// Where the sources of the programs for the guests are, from the root of the workspace.
 const SOURCES: &str = "xtask/src/bench/overhead/guest";
 
@@ -102,11 +105,15 @@ pub fn measure(
         more.push(bpftrace);
         configs.push_str(" bpftrace");
     }
+    let filesystems = match args.filesystems.as_slice() {
+        [] => FILESYSTEMS.map(str::to_owned).to_vec(),
+        some => some.to_vec(),
+    };
     let command = [
         "sh".to_owned(),
         "/bin/run.sh".to_owned(),
         args.rounds.to_string(),
-        args.filesystems.join(" "),
+        filesystems.join(" "),
         configs,
     ];
     let out = util::target_dir().join("bench/overhead").join(name);
@@ -133,7 +140,7 @@ pub fn measure(
     let told = std::fs::read_to_string(out.join("stdout")).context("the guest told nothing")?;
     Ok(Figures {
         kernel: kernel.version.clone(),
-        filesystems: args.filesystems.clone(),
+        filesystems,
         counts: Counts::read(&told)?,
     })
 }

@@ -23,8 +23,13 @@ pub struct Options {
     /// Kernels whose instructions are counted
     #[arg(long, value_delimiter = ',', value_name = "LIST", default_values = ["6.1", "6.12", "7.3"], requires = "overhead")]
     kernels: Vec<String>,
-    /// Filesystems of the guests
-    #[arg(long, value_delimiter = ',', value_name = "LIST", default_values = ["btrfs", "xfs"], requires = "overhead")]
+    /// Filesystems; btrfs and xfs in guests, and all on this machine, where not said otherwise
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "LIST",
+        requires = "overhead"
+    )]
     filesystems: Vec<String>,
     /// Only these configurations of the guests: a plan, or one after `standby-`; `bpftrace`
     #[arg(
@@ -76,7 +81,7 @@ pub fn run(args: &Options) -> Result<ExitCode> {
         }
     }
     if !args.no_native {
-        let figures = native::measure(&programs, args.pairs)?;
+        let figures = native::measure(args, &programs)?;
         print!("{}", text::of_machine(&figures));
     }
     Ok(ExitCode::SUCCESS)
