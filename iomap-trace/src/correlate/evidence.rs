@@ -140,7 +140,11 @@ impl Evidence<'_> {
         if let Some(reason) = why.reason
             && (sound || !unknown || absent.is_empty())
         {
-            return Some(Text::const_new(reason));
+            let blind = unknown && !why.lost.is_empty();
+            return Some(match blind {
+                true => format_compact!("{reason}; {}", self.unseen(why)),
+                false => Text::const_new(reason),
+            });
         }
         if sound {
             return None;
@@ -154,9 +158,14 @@ impl Evidence<'_> {
         } else if self.forgot(case, why) {
             Text::const_new("more holders than can be kept: one of them may have been in the way")
         } else {
-            let mut names = Vec::new();
-            self.name(why.lost, &mut names);
-            format_compact!("events of {} were lost meanwhile", names.join(", "))
+            self.unseen(why)
         })
+    }
+
+    /// Of which hooks there is no evidence: it was lost, or nothing was attached.
+    fn unseen(self, why: &Why) -> Text {
+        let mut names = Vec::new();
+        self.name(why.lost, &mut names);
+        format_compact!("events of {} were lost meanwhile", names.join(", "))
     }
 }

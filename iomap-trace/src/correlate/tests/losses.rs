@@ -118,6 +118,11 @@ fn what_is_not_known_may_be_among_what_was_lost() {
     let btrfs = verdict("btrfs", &["uptodate"], all.clone());
     assert_eq!(btrfs.cause, Cause::Unknown);
     assert_eq!(btrfs.evidence_missing, ["extent-lock", "dirty", "tomorrow"]);
+    let reason = btrfs.reason.unwrap();
+    assert!(
+        reason.ends_with("seen; events of extent-lock, dirty, tomorrow were lost meanwhile"),
+        "{reason}"
+    );
     let xfs = verdict("xfs", &["uptodate"], all);
     assert_eq!(xfs.evidence_missing, ["dirty", "tomorrow"]);
 }
