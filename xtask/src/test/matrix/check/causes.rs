@@ -64,10 +64,8 @@ impl Causes {
         self.all - self.causes.get("unknown").copied().unwrap_or(0)
     }
 
-    /// What is wrong when at least so many of a hundred must have a cause, and be exact; of those
-    /// where the kernel found folios again while it mapped the range, fewer: when two brought some
-    /// back, nothing says whose it met.
-    pub fn wrong(&self, known: u64, exact: Option<u64>) -> Vec<String> {
+    /// What is wrong when at least so many of a hundred must have a cause.
+    pub fn wrong(&self, known: u64) -> Vec<String> {
         let mut wrong = Vec::new();
         if let Some(number) = self.causes.get("writeback-error") {
             wrong.push(format!(
@@ -79,21 +77,26 @@ impl Causes {
             let share = Share(self.known(), self.all);
             wrong.push(format!("only {share} have a cause; {reasons}"));
         }
+        wrong
+    }
+
+    /// What is missing when at least so many of a hundred must be exact; of those where the kernel
+    /// found folios again while it mapped the range, fewer: when two brought some back, nothing says
+    /// whose it met. The share of a single run is a matter of chance, too.
+    pub fn inexact(&self, exact: u64) -> Vec<String> {
+        let mut missing = Vec::new();
         let map = self.phase("map");
         let refused = (self.exact - self.exact_map, self.all - map);
         let met = (self.exact_map, map);
-        for (exact, (part, all)) in exact
-            .into_iter()
-            .flat_map(|e| [(e, refused), (EXACT_MAP, met)])
-        {
+        for (exact, (part, all)) in [(exact, refused), (EXACT_MAP, met)] {
             // One of a few is no share.
             if (part + 1) * 100 < exact * all {
                 let reasons = listed(&self.window);
                 let share = Share(part, all);
-                wrong.push(format!("only {share} of {all} are exact; {reasons}"));
+                missing.push(format!("only {share} of {all} are exact; {reasons}"));
             }
         }
-        wrong
+        missing
     }
 }
 
@@ -144,8 +147,8 @@ mod tests {
         let unknown = case("unknown", "none");
         let causes = Causes::new(&[&exact, &exact, &window, &unknown]);
         assert_eq!((causes.all, causes.known(), causes.exact), (4, 3, 2));
-        assert!(causes.wrong(75, Some(50)).is_empty());
-        let wrong = causes.wrong(76, Some(76));
+        assert!(causes.wrong(75).is_empty() && causes.inexact(50).is_empty());
+        let wrong = [causes.wrong(76), causes.inexact(76)].concat();
         assert_eq!(
             wrong,
             [
@@ -156,12 +159,13 @@ mod tests {
         let mut map = window.clone();
         map.failure.phase = "map".to_owned();
         let causes = Causes::new(&[&exact, &map, &exact]);
-        assert!(causes.wrong(99, Some(99)).is_empty());
+        assert!(causes.wrong(99).is_empty() && causes.inexact(99).is_empty());
         let causes = Causes::new(&[&exact, &map, &map]);
-        assert_eq!(causes.wrong(99, Some(99)).len(), 1);
-        assert!(Causes::default().wrong(100, Some(100)).is_empty());
+        assert_eq!((causes.wrong(99).len(), causes.inexact(99).len()), (0, 1));
+        let none = Causes::default();
+        assert!(none.wrong(100).is_empty() && none.inexact(100).is_empty());
         let flush = case("writeback-error", "exact");
-        assert_eq!(Causes::new(&[&flush]).wrong(98, None).len(), 1);
+        assert_eq!(Causes::new(&[&flush]).wrong(98).len(), 1);
         assert_eq!(Share(0, 0).to_string(), "-");
         assert_eq!(Share(999, 1000).to_string(), "99.9 %");
     }

@@ -33,7 +33,7 @@ pub fn unnamed(log: &Log, run: &Run, known: u64) -> Vec<String> {
     let from_ns = first_ns.map_or(0, |ts_ns| ts_ns + ATTACHED_NS);
     let later = |case: &&Case| case.failure.ts_ns > from_ns;
     let cases: Vec<_> = log.on(&run.fs, run.ino).into_iter().filter(later).collect();
-    Causes::new(&cases).wrong(known, None)
+    Causes::new(&cases).wrong(known)
 }
 
 #[cfg(test)]
