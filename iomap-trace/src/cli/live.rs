@@ -14,6 +14,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::process::Child;
 use tokio::time::MissedTickBehavior;
 
+use self::again::Again;
 use super::accounts::{self, Accounts};
 use super::attach::Attached;
 use super::child::{pass_on, spawn, wait};
@@ -31,9 +32,9 @@ use crate::clock::boot_ns;
 use crate::cost::{Step, process};
 use crate::error::{ExitKind, Fail};
 use crate::event::{End, Event};
-use crate::kernel::system;
+use crate::kernel::{Privileges, Roots, system};
 use crate::log::{Due, RunLog, Turn};
-use crate::probe::{Options, kprobes_want_admin, losses};
+use crate::probe::{Options, losses};
 use crate::report::metrics::Present;
 use crate::report::{self, Cost, Observer, Summary};
 
@@ -167,18 +168,12 @@ impl Live {
             self.confine(child.is_some());
         }
         self.service.ready();
-        let why = loop {
-            let why = self.follow(plan, child.as_mut()).await;
-            let Some((why, what)) = why
-                .as_ref()
-                .ok()
-                .and_then(|w| Some((*w, Self::goes_on(w)?)))
-            else {
-                break why;
-            };
-            say(Level::Notice, what);
-            self = self.again(plan, why)?;
-        };
+        let mut why = self.follow(plan, child.as_mut()).await;
+        while let Some(again) = why.as_ref().ok().and_then(|why| Again::after(why)) {
+            say(Level::Notice, again.told());
+            self = self.again(plan, again)?;
+            why = self.follow(plan, child.as_mut()).await;
+        }
         self.service.stopping();
         // The accounts are closed first: the command may go on for long after its time is up.
         let ended = why.and_then(|why| {
@@ -210,7 +205,9 @@ impl Live {
             ..
         } = &self.attached;
         let attaches_later = self.standby.is_some() || *module_missing;
-        let kprobes_as_admin = attaches_later && tracer.has_kprobes() && kprobes_want_admin();
+        let kprobes_as_admin = attaches_later
+            && tracer.has_kprobes()
+            && Privileges::read(&Roots::default()).kprobes_want_admin();
         if kprobes_as_admin {
             say(Level::Notice, KEEPS_ADMIN);
         }
@@ -295,8 +292,8 @@ impl Live {
                     self.sink.flush()?;
                     self.turn_if_due()?;
                     self.draw();
-                    if let Some(why) = self.other_programs(plan)? {
-                        return Ok(why);
+                    if let Some(again) = self.other_programs(plan) {
+                        return Ok(again.why());
                     }
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                         return Ok("duration");

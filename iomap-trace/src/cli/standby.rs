@@ -6,9 +6,6 @@ use super::say::Level;
 use crate::capture::Source;
 use crate::probe::{Roused, Tracer};
 
-/// Said when they wait again.
-pub const AGAIN: &str = "no failure for a while: in standby again";
-
 /// After so long without a failure they wait again, where nothing else was asked for.
 pub const QUIET: &str = "10m";
 

@@ -13,6 +13,13 @@ pub fn notes(kernel: &Kernel) -> Vec<String> {
             .to_owned(),
     );
     notes.push(writeback(kernel));
+    if kernel.privileges.kprobes_want_admin() {
+        notes.push(
+            "kprobes are for CAP_SYS_ADMIN alone here (kernel.perf_event_paranoid above 2): a \
+             service without it has none"
+                .to_owned(),
+        );
+    }
     if kernel.page_size != 4096 {
         notes.push(format!(
             "pages have {} bytes here: the page cache is only walked on kernels with 4096, so with \

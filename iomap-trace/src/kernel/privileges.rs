@@ -44,6 +44,8 @@ pub struct Privileges {
     pub unprivileged_bpf_disabled: Option<u32>,
     /// `kernel.kptr_restrict`.
     pub kptr_restrict: Option<u32>,
+    /// `kernel.perf_event_paranoid`.
+    pub perf_event_paranoid: Option<i32>,
     /// Kernel lockdown: `none`, `integrity`, `confidentiality`; absent without it.
     pub lockdown: Option<String>,
 }
@@ -56,7 +58,8 @@ impl Privileges {
         let effective = line("CapEff:").and_then(|v| u64::from_str_radix(v.trim(), 16).ok());
         let effective = effective.unwrap_or(0);
         let has = |capability: u32| effective >> capability & 1 == 1;
-        let setting = |name: &str| roots.proc_text(&format!("sys/kernel/{name}"))?.parse().ok();
+        let setting = |name: &str| roots.proc_text(&format!("sys/kernel/{name}"));
+        let number = |name: &str| setting(name)?.parse().ok();
         Self {
             root: line("Uid:").and_then(|v| v.split_whitespace().nth(1)) == Some("0"),
             sys_admin: has(CAP_SYS_ADMIN),
@@ -71,8 +74,9 @@ impl Privileges {
             }),
             pid_namespace: std::fs::read_link(roots.proc.join("self/ns/pid"))
                 .is_ok_and(|namespace| namespace.as_os_str() != FIRST_PID_NAMESPACE),
-            unprivileged_bpf_disabled: setting("unprivileged_bpf_disabled"),
-            kptr_restrict: setting("kptr_restrict"),
+            unprivileged_bpf_disabled: number("unprivileged_bpf_disabled"),
+            kptr_restrict: number("kptr_restrict"),
+            perf_event_paranoid: setting("perf_event_paranoid").and_then(|v| v.parse().ok()),
             lockdown: roots
                 .sys_text("kernel/security/lockdown")
                 .and_then(|text| selected(&text)),
@@ -97,6 +101,12 @@ impl Privileges {
             return fail(ExitKind::NoProbe, message);
         }
         Ok(())
+    }
+
+    /// Whether this host lets nobody but `CAP_SYS_ADMIN` attach kprobes: Debian and Android have a level
+    /// 3 of `kernel.perf_event_paranoid`, above those of the kernel itself.
+    pub fn kprobes_want_admin(&self) -> bool {
+        self.perf_event_paranoid.is_some_and(|level| level > 2)
     }
 
     /// What this process will not see although it may trace, a line each.
@@ -191,6 +201,7 @@ mod tests {
         let namespace = roots.proc.join("self/ns/pid");
         std::os::unix::fs::symlink(pid_namespace, namespace).unwrap();
         write(roots.proc.join("sys/kernel/kptr_restrict"), "1\n");
+        write(roots.proc.join("sys/kernel/perf_event_paranoid"), "3\n");
         write(roots.sys.join("kernel/security/lockdown"), lockdown);
         Privileges::read(&roots)
     }
@@ -221,6 +232,7 @@ mod tests {
         assert_eq!(three.held(), ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"]);
         assert!(three.limits()[0].starts_with("no CAP_DAC_READ_SEARCH: paths"));
         assert_eq!((p.root, p.kptr_restrict), (true, Some(1)));
+        assert!(p.kprobes_want_admin() && !Privileges::default().kprobes_want_admin());
         assert_eq!(code(&read(1 << CAP_BPF, HOST, "")), 4);
         assert_eq!(code(&read(0, HOST, "")), 4);
         assert_eq!(code(&read(u64::MAX, "0 1000 1\n", "")), 4);

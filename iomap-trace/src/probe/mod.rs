@@ -29,4 +29,3 @@ pub use stages::Stages;
 pub use standby::Roused;
 pub use survey::survey;
 pub use tracer::{Options, Tracer};
-pub use trial::kprobes_want_admin;

@@ -4,7 +4,7 @@ use aya::programs::{FExit, KProbe, RawTracePoint};
 use aya::{Btf, Ebpf};
 
 use super::choice::Plan;
-use crate::kernel::Roots;
+use crate::kernel::{Privileges, Roots};
 
 /// What the empty programs go to.
 pub const SYMBOL: &str = "invalidate_inode_pages2_range";
@@ -64,16 +64,10 @@ pub fn cast(ebpf: &mut Ebpf) -> Result<(), String> {
     program.unload().map_err(root_cause)
 }
 
-/// Whether this host lets nobody but `CAP_SYS_ADMIN` attach kprobes: Debian and Android have a level
-/// 3 of `kernel.perf_event_paranoid`, above those of the kernel itself.
-pub fn kprobes_want_admin() -> bool {
-    let level = Roots::default().proc_text("sys/kernel/perf_event_paranoid");
-    level.is_some_and(|level| level.trim().parse::<i32>().is_ok_and(|level| level > 2))
-}
-
 /// Why a kprobe was denied, if it was, and the host says why.
 pub fn kprobe_denied(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let told = is_denied(innermost(error)) && kprobes_want_admin();
+    let told =
+        is_denied(innermost(error)) && Privileges::read(&Roots::default()).kprobes_want_admin();
     told.then(|| {
         "kprobes are for CAP_SYS_ADMIN alone on this host (kernel.perf_event_paranoid above 2)"
             .to_owned()

@@ -33,8 +33,8 @@ const SECONDS: &str = "10";
 const TIMEOUT: Duration = Duration::from_secs(360);
 /// How often a kernel is booted that crashes, or does not come to its end.
 const BOOTS: u32 = 5;
-/// How often the workloads are run where they make too few failures to show anything: a guest on a
-/// busy machine is slow, and runs them for a fixed time.
+/// How often the workloads are run where they show too little: a guest on a busy machine is slow, and
+/// runs them for a fixed time.
 const RUNS: u32 = 2;
 
 /// Which kernels, and what becomes of the figures.

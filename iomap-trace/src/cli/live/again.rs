@@ -8,7 +8,7 @@ use super::super::accounts::Accounts;
 use super::super::attach::{self, Attached};
 use super::super::plan::Plan;
 use super::super::say::Level;
-use super::super::standby::{self, Watch};
+use super::super::standby::Watch;
 use super::Live;
 use crate::capture::KernelLog;
 use crate::cost::memory;
@@ -16,33 +16,52 @@ use crate::cost::memory;
 /// How often it is looked whether a filesystem was loaded meanwhile.
 const MODULES: Duration = Duration::from_secs(2);
 
-/// Why the loop is left, when it is to go on with other programs.
-const MODULE_CAME: &str = "btrfs was loaded";
-/// The same.
-const QUIET: &str = "quiet";
+/// Why a run is to go on with other programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// A filesystem was loaded.
+    Module,
+    /// There was no failure for a while.
+    Quiet,
+}
+
+impl Again {
+    const ALL: [Self; 2] = [Self::Module, Self::Quiet];
+
+    /// As the log's end has it.
+    pub(super) const fn why(self) -> &'static str {
+        match self {
+            Self::Module => "btrfs was loaded",
+            Self::Quiet => "quiet",
+        }
+    }
+
+    /// Whether the run goes on after that end.
+    pub(super) fn after(why: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|again| again.why() == why)
+    }
+
+    /// What is said of it.
+    pub(super) fn told(self) -> String {
+        let what = match self {
+            Self::Module => "btrfs was loaded: its hooks are attached",
+            Self::Quiet => "no failure for a while: in standby again",
+        };
+        format!("{what}, with a new run in the log")
+    }
+}
 
 /// Said where other programs are attached, and what they cost cannot be measured.
 const NOT_MEASURED: &str = "what the programs cost is not measured from now on: --max-overhead is \
                             not kept";
 
 impl Live {
-    /// Whether the run is to go on with other programs after `why`, and what is said of it.
-    pub(super) fn goes_on(why: &str) -> Option<String> {
-        match why {
-            MODULE_CAME => Some(format!(
-                "{why}: its hooks are attached, with a new run in the log"
-            )),
-            QUIET => Some(format!("{}, with a new run in the log", standby::AGAIN)),
-            _ => None,
-        }
-    }
-
     /// Ends the run in the log, and begins another one with the programs that are right now.
     ///
     /// # Errors
     /// When they cannot be attached, or output cannot be written.
-    pub(super) fn again(mut self, plan: &Plan, why: &str) -> Result<Self> {
-        self.end(why)?;
+    pub(super) fn again(mut self, plan: &Plan, again: Again) -> Result<Self> {
+        self.end(again.why())?;
         // Before others are loaded: both together would take twice the memory.
         let numbers = self.attached.source.numbers();
         drop(self.attached);
@@ -79,7 +98,7 @@ impl Live {
     }
 
     /// On a timer: why the run is to go on with other programs, if it is.
-    pub(super) fn other_programs(&mut self, plan: &Plan) -> Result<Option<&'static str>> {
+    pub(super) fn other_programs(&mut self, plan: &Plan) -> Option<Again> {
         if self.waits() {
             self.rouse();
         } else if let Some(watch) = &mut self.standby
@@ -87,10 +106,10 @@ impl Live {
             && plan.command.is_empty()
             && watch.is_quiet(self.sink.session.summary().failures.total(), Instant::now())
         {
-            return Ok(Some(QUIET));
+            return Some(Again::Quiet);
         }
         let came = self.attached.module_missing && self.module_came(plan);
-        Ok(came.then_some(MODULE_CAME))
+        came.then_some(Again::Module)
     }
 
     /// Whether a filesystem came that had no hooks. Where they cannot be had, that is said once.
@@ -108,7 +127,7 @@ impl Live {
             self.attached.module_missing = false;
             self.sink.say(
                 Level::Warning,
-                format!("{MODULE_CAME} after the start: this run goes on without its hooks"),
+                "btrfs was loaded after the start: this run goes on without its hooks",
             );
         }
         again
