@@ -305,6 +305,9 @@ pub static HOLDER: PerCpuArray<HolderRecord> = PerCpuArray::with_max_entries(6, 
 /// whatever is known of it: it looks at the walk that follows less often.
 #[map]
 pub static FAILED_DIO: PerCpuArray<Dio> = PerCpuArray::with_max_entries(2, 0);
+/// 1 when direct writes are to be followed; user space says so. Asked in standby only.
+#[map]
+pub static AWAKE: Array<u64> = Array::with_max_entries(1, 0);
 /// 1 as soon as the begin of any direct write was seen; known in standby only.
 #[map]
 pub static FOLLOWED: Array<u64> = Array::with_max_entries(1, 0);

@@ -5,7 +5,7 @@ use aya_ebpf::helpers::bpf_get_current_cgroup_id;
 use iomap_trace_ebpf::{Counter, FAULT_NO_BEGIN, PLAN_KPROBE};
 
 use crate::maps::{
-    DIO_BY_KIOCB, Dio, FOLLOWED, INODES, InodeState, NOTED, NOTED_SLOTS, Noted, STAGE_EMPTY,
+    AWAKE, DIO_BY_KIOCB, Dio, FOLLOWED, INODES, InodeState, NOTED, NOTED_SLOTS, Noted, STAGE_EMPTY,
     STAGE_GENERIC, STAGE_POST, STAGE_SUBMIT,
 };
 use crate::read::{Fault, Words, casts, count, glance, member, offset, setting, some};
@@ -18,6 +18,9 @@ const ITER_SOURCE: u8 = 1;
 /// A direct read or write begins; `generic` in `generic_file_direct_write`.
 #[inline(always)]
 pub fn begin<C: EbpfContext>(ctx: &C, kiocb: u64, iter: u64, generic: bool) {
+    if !generic && asleep() {
+        return;
+    }
     // The members that matter come first, and a `struct iov_iter` is at least so long.
     let Ok(words) = Words::<5>::read(iter) else {
         count(Counter::BeginLost);
@@ -143,6 +146,14 @@ pub fn name(dio: &mut Dio) {
     actor::current(&mut dio.writer, ts_ns);
 }
 
+/// In standby: the hooks wait, and are attached for a trial at most. What is noted then would be
+/// believed later, though its end was not seen.
+#[inline(always)]
+pub fn asleep() -> bool {
+    // SAFETY: a map value stays allocated.
+    setting!(standby) == 1 && AWAKE.get_ptr(0).is_none_or(|awake| unsafe { *awake } == 0)
+}
+
 /// Whether it is known that no write is followed: in standby there may be none, and to look is cheaper
 /// than to look for one.
 #[inline(always)]
@@ -262,6 +273,9 @@ pub fn generic_end() {
 /// Makes the write of this kiocb the one that this task completes, often for another task.
 #[inline(always)]
 fn completing(kiocb: u64, mapping: u64, len: u64, stage: u32, iomap_dio: u64) -> Result<(), Fault> {
+    if asleep() {
+        return Ok(());
+    }
     let Some(own) = entry() else {
         count(Counter::DioMapFull);
         return Ok(());

@@ -4,11 +4,14 @@
 //! failure costs next to nothing, so a host that is watched for months can do with that until there
 //! is one: then the rest is attached. Of the first failure the other party is not known.
 
+use anyhow::{Context, Result};
 use aya::Ebpf;
+use aya::maps::Array;
 use aya::programs::ProgramError;
 use std::time::{Duration, Instant};
 
 use super::hook::Attach;
+use super::hooks::DIO;
 use super::program::{attach_to, unload};
 use super::trial::root_cause;
 
@@ -69,6 +72,18 @@ impl Standby {
         self.waiting.retain(|waiting| waiting.hook != hook);
     }
 
+    /// To be called when all hooks were attached, or wait. What they noted while they were tried is
+    /// not to be believed later, so until now direct writes were not followed.
+    ///
+    /// # Errors
+    /// Those of the kernel.
+    pub fn settle(&self, ebpf: &mut Ebpf) -> Result<()> {
+        match self.hooks().contains(&DIO) {
+            true => Ok(()),
+            false => follow_writes(ebpf),
+        }
+    }
+
     /// Attaches all that waits, and takes away what stood in for it.
     pub fn rouse(&mut self, ebpf: &mut Ebpf) -> Roused {
         let began = Instant::now();
@@ -77,6 +92,9 @@ impl Standby {
             failed: Vec::new(),
             took: Duration::ZERO,
         };
+        if let Err(e) = follow_writes(ebpf) {
+            roused.failed.push((DIO, format!("{e:#}")));
+        }
         for waiting in std::mem::take(&mut self.waiting) {
             let attached = match ebpf.program_mut(waiting.program) {
                 Some(program) => attach_to(program, &waiting.target).map(drop),
@@ -96,4 +114,11 @@ impl Standby {
         roused.took = began.elapsed();
         roused
     }
+}
+
+/// Lets the programs follow direct writes.
+fn follow_writes(ebpf: &mut Ebpf) -> Result<()> {
+    let map = ebpf.map_mut("AWAKE").context("the object lacks a map")?;
+    let mut awake = Array::<_, u64>::try_from(map)?;
+    awake.set(0, 1, 0).context("direct writes are not followed")
 }

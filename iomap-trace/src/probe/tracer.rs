@@ -165,7 +165,10 @@ impl Tracer {
                 _ => break,
             }
         }
-        let (ebpf, hooks, plan, standby) = last.context("no plan was possible")?;
+        let (mut ebpf, hooks, plan, standby) = last.context("no plan was possible")?;
+        if options.standby {
+            standby.settle(&mut ebpf)?;
+        }
         Ok(Self {
             ebpf,
             hooks,
