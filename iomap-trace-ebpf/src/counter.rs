@@ -72,4 +72,7 @@ counters! {
     /// Writes done without a byte of which the end was not seen (kretprobes only): what turned
     /// buffered while it was mapped may be among them.
     MapReturnLost = "map-return.lost",
+    /// Direct I/O that completed in standby, and left an EIO in `wb_err` that nobody had fetched: a
+    /// post failure may have been among it (plan of tracepoints only).
+    UnwatchedLost = "unwatched.lost",
 }

@@ -54,6 +54,25 @@ pub fn dio_complete(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+/// In standby, instead of [`dio_complete`]: a failed invalidation leaves an EIO in `wb_err` that nobody
+/// has fetched. Whether this wrote, and when it began, is not known: that must be followed to tell more.
+#[raw_tracepoint]
+pub fn dio_complete_note(ctx: RawTracePointContext) -> i32 {
+    let error: i32 = ctx.arg(1);
+    let done = ctx.arg::<u64>(2) as i64 > 0;
+    if error == 0 && done && unfetched(ctx.arg(0)).is_ok_and(|eio| eio) {
+        count(Counter::UnwatchedLost);
+    }
+    0
+}
+
+/// Whether the file of this kiocb has such an EIO.
+#[inline(always)]
+fn unfetched(kiocb: u64) -> Result<bool, Fault> {
+    let wb_err = glance!(write::mapping_of(kiocb)?, mapping_wb_err as u32)?;
+    Ok(wb_err & (ERRSEQ_ERRNO | ERRSEQ_SEEN) == EIO)
+}
+
 #[inline(always)]
 fn completed(ctx: &RawTracePointContext, kiocb: u64, dio: &mut Dio) -> Result<(), Fault> {
     let ret: i64 = ctx.arg::<u64>(2) as i64;

@@ -201,7 +201,7 @@ pub fn taken(kiocb: u64) -> Option<*mut Dio> {
 
 /// The page cache that a kiocb is for.
 #[inline(always)]
-fn mapping_of(kiocb: u64) -> Result<u64, Fault> {
+pub fn mapping_of(kiocb: u64) -> Result<u64, Fault> {
     let file = some(glance!(kiocb, kiocb_ki_filp as u64)?)?;
     some(glance!(file, file_f_mapping as u64)?)
 }

@@ -66,6 +66,7 @@ const fn telling(part: Part) -> Part {
     part.in_standby(Standby::Stays)
 }
 
+const DIO_COMPLETE_NOTE: Attach = raw("dio_complete_note", "iomap_dio_complete");
 /// The kernel's tracepoints for direct I/O, since 6.5.
 const DIO_TRACEPOINTS: &[Attach] = &[
     raw("dio_complete", "iomap_dio_complete"),
@@ -371,7 +372,9 @@ pub const HOOKS: &[Hook] = &[
             },
             Way {
                 plans: &[Plan::Tracepoint],
-                parts: &[telling(part(&[DIO_TRACEPOINTS]))],
+                parts: &[
+                    part(&[DIO_TRACEPOINTS]).in_standby(Standby::StoodInFor(&[DIO_COMPLETE_NOTE]))
+                ],
                 needs: DIO_NEEDS,
                 wants: &[],
                 limit: None,

@@ -243,9 +243,12 @@ impl Tracer {
         self.standby.hooks()
     }
 
-    /// How many failures were seen and could not be told.
+    /// How many failures were seen, or may have been, and could not be told.
     pub fn failures_lost(&self) -> u64 {
-        counters::of(&self.ebpf, Counter::FailureLost)
+        let lost = [Counter::FailureLost, Counter::UnwatchedLost];
+        lost.map(|counter| counters::of(&self.ebpf, counter))
+            .iter()
+            .sum()
     }
 
     /// Whether there are kprobes among the programs.

@@ -45,6 +45,9 @@ pub struct Options {
     /// Pairs of runs on this machine, with and without the tracer
     #[arg(long, value_name = "N", default_value_t = 9, requires = "overhead")]
     pairs: usize,
+    /// On this machine, only images in memory
+    #[arg(long, requires = "overhead")]
+    no_disk: bool,
     /// No guests
     #[arg(long, requires = "overhead")]
     no_guests: bool,

@@ -87,7 +87,8 @@ pub fn measure(args: &Options, programs: &Programs) -> Result<Figures> {
     );
     own_mounts()?;
     let mut ratios = Vec::new();
-    for backing in Backing::ALL {
+    let backings = Backing::ALL.into_iter();
+    for backing in backings.filter(|at| !args.no_disk || *at != Backing::Disk) {
         for (mode, found) in Mode::TRACED.into_iter().zip(on(args, programs, backing)?) {
             ratios.push((mode, backing, found));
         }

@@ -259,9 +259,12 @@ fn judge_run(
         if functions {
             report.faults(&what, &causes.wrong(KNOWN));
             // Of a few hundred a handful decides: it is run again before it is called a fault.
-            let inexact = seed.then(|| causes.inexact(EXACT)).unwrap_or_default();
-            let told = inexact.into_iter().map(|why| format!("{what}: {why}"));
-            report.scarce.extend(told);
+            if seed {
+                let inexact = causes.inexact(EXACT).into_iter();
+                report
+                    .scarce
+                    .extend(inexact.map(|why| format!("{what}: {why}")));
+            }
         }
         let mut joined = Joined::default();
         if run.fs == "btrfs" {
