@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use super::ahead::{Ahead, Taken};
 use super::choice::Plan;
 use super::hook::{self, Attach, Hook, Kind, Part, Way};
-use super::program::{Link, attach_to, detach, load, unload, unload_program};
+use super::program::{Link, attach_to, hold_back, load, unload, unload_program};
 use super::settings::Resolved;
 use super::standby::{Standby, WAITS};
 use super::trial::{kprobe_denied, root_cause};
@@ -187,7 +187,7 @@ impl Attacher<'_> {
                         let mut standby = standby.borrow_mut();
                         for ((attach, (_, target)), link) in choice.iter().zip(&probes).zip(links) {
                             if let Some(program) = ebpf.program_mut(attach.program) {
-                                detach(program, link);
+                                hold_back(program, target, link, self.btf);
                             }
                             standby.holds(hook, attach.program, target.clone());
                         }

@@ -57,8 +57,25 @@ pub enum Link {
     Kprobe(KProbeLinkId),
 }
 
+/// Detaches a program so that it can be attached to `target` again. Before 5.13 one for fentry or fexit
+/// can be attached once: then it is loaded anew.
+pub fn hold_back(program: &mut Program, target: &str, link: Link, btf: Option<&Btf>) {
+    detach(program, link);
+    if !matches!(program, Program::FEntry(_) | Program::FExit(_)) {
+        return;
+    }
+    match attach_to(program, target) {
+        Ok(link) => detach(program, link),
+        Err(_) => {
+            unload_program(program);
+            // It was loaded a moment before; if it is refused now, that is said when it is attached.
+            let _ = load(program, target, btf);
+        }
+    }
+}
+
 /// Detaches a program, which stays loaded.
-pub fn detach(program: &mut Program, link: Link) {
+fn detach(program: &mut Program, link: Link) {
     let _ = match (program, link) {
         (Program::RawTracePoint(program), Link::RawTp(link)) => program.detach(link),
         (Program::FEntry(program), Link::Fentry(link)) => program.detach(link),
