@@ -263,7 +263,7 @@ impl Attacher<'_> {
             }
             e => {
                 let denied = match attach.kind {
-                    Kind::Kprobe | Kind::Kretprobe => kprobe_denied(&e),
+                    Kind::Kprobe | Kind::Kretprobe => kprobe_denied(&e, &self.kernel.privileges),
                     _ => None,
                 };
                 let why = denied.unwrap_or_else(|| root_cause(e));

@@ -60,6 +60,11 @@ impl Standby {
         self.stand_ins.extend(stand_ins.iter().map(|s| s.program));
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// The hooks that wait, each once.
     pub fn hooks(&self) -> Vec<&'static str> {
         let mut hooks: Vec<_> = self.waiting.iter().map(|waiting| waiting.hook).collect();

@@ -126,7 +126,7 @@ impl Tracer {
                 );
             }
             stages.over("maps");
-            let trial = trial::plan(&mut ebpf, plan, btf.as_ref());
+            let trial = trial::plan(&mut ebpf, plan, btf.as_ref(), &kernel.privileges);
             stages.over("trial");
             if let Err(why) = &trial
                 && plans.len() > 1
@@ -226,7 +226,7 @@ impl Tracer {
     /// several times a second.
     pub fn mend(&mut self) {
         // What waits cannot be missed.
-        if self.waiting().is_empty() {
+        if self.standby.is_empty() {
             self.spares.mend(&mut self.ebpf, &self.functions);
         }
         let ebpf = &self.ebpf;

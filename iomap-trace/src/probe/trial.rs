@@ -4,7 +4,7 @@ use aya::programs::{FExit, KProbe, RawTracePoint};
 use aya::{Btf, Ebpf};
 
 use super::choice::Plan;
-use crate::kernel::{Privileges, Roots};
+use crate::kernel::Privileges;
 
 /// What the empty programs go to.
 pub const SYMBOL: &str = "invalidate_inode_pages2_range";
@@ -13,11 +13,16 @@ pub const SYMBOL: &str = "invalidate_inode_pages2_range";
 ///
 /// # Errors
 /// Why the kernel does not take it, in one line.
-pub fn plan(ebpf: &mut Ebpf, plan: Plan, btf: Option<&Btf>) -> Result<(), String> {
+pub fn plan(
+    ebpf: &mut Ebpf,
+    plan: Plan,
+    btf: Option<&Btf>,
+    privileges: &Privileges,
+) -> Result<(), String> {
     match plan {
         Plan::Tracepoint => Ok(()),
         Plan::Fexit => fexit(ebpf, btf),
-        Plan::Kprobe => kprobe(ebpf),
+        Plan::Kprobe => kprobe(ebpf, privileges),
     }
 }
 
@@ -35,7 +40,7 @@ fn fexit(ebpf: &mut Ebpf, btf: Option<&Btf>) -> Result<(), String> {
     program.unload().map_err(root_cause)
 }
 
-fn kprobe(ebpf: &mut Ebpf) -> Result<(), String> {
+fn kprobe(ebpf: &mut Ebpf, privileges: &Privileges) -> Result<(), String> {
     let program = ebpf.program_mut("trial_kprobe");
     let program = program.ok_or("the object lacks its trial program")?;
     let program: &mut KProbe = program.try_into().map_err(root_cause)?;
@@ -44,7 +49,7 @@ fn kprobe(ebpf: &mut Ebpf) -> Result<(), String> {
         .map_err(|e| format!("loading is refused: {}", root_cause(e)))?;
     program
         .attach(SYMBOL, 0)
-        .map_err(|e| match kprobe_denied(&e) {
+        .map_err(|e| match kprobe_denied(&e, privileges) {
             Some(why) => why,
             None => format!("the kernel has no kprobes ({})", root_cause(e)),
         })?;
@@ -65,9 +70,11 @@ pub fn cast(ebpf: &mut Ebpf) -> Result<(), String> {
 }
 
 /// Why a kprobe was denied, if it was, and the host says why.
-pub fn kprobe_denied(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    let told =
-        is_denied(innermost(error)) && Privileges::read(&Roots::default()).kprobes_want_admin();
+pub fn kprobe_denied(
+    error: &(dyn std::error::Error + 'static),
+    privileges: &Privileges,
+) -> Option<String> {
+    let told = is_denied(innermost(error)) && privileges.kprobes_want_admin();
     told.then(|| {
         "kprobes are for CAP_SYS_ADMIN alone on this host (kernel.perf_event_paranoid above 2)"
             .to_owned()
