@@ -81,10 +81,11 @@ fn hook_of_program(program: &str) -> Option<&'static str> {
 }
 
 /// A line about what was lost in a second, and `total` in all; nothing where nothing was.
-pub fn lost(second: &Second, total: &BTreeMap<String, u64>) -> Option<String> {
+pub fn lost(second: &Second, total: impl FnOnce() -> BTreeMap<String, u64>) -> Option<String> {
     if second.lost.is_empty() {
         return None;
     }
+    let total = total();
     let rows = second.lost.iter().map(|(probe, n)| {
         let all = total.get(probe).copied().unwrap_or(*n);
         format!("{probe} {n} (in all {all})")
@@ -118,11 +119,11 @@ mod tests {
     #[test]
     fn a_second_without_losses_is_silent() {
         let mut second = Second::default();
-        assert_eq!(lost(&second, &BTreeMap::new()), None);
+        assert_eq!(lost(&second, BTreeMap::new), None);
         second.lost.insert("lock.lost".to_owned(), 3);
         let total = BTreeMap::from([("lock.lost".to_owned(), 12)]);
         assert_eq!(
-            lost(&second, &total).unwrap(),
+            lost(&second, || total).unwrap(),
             "lost within a second: lock.lost 3 (in all 12): no verdict of it that rests on these \
              is exact"
         );

@@ -42,6 +42,9 @@ use crate::report::{self, Cost, Observer, Summary};
 /// log is flushed at the same time.
 const TICK: Duration = Duration::from_millis(100);
 
+/// While hooks wait for the first failure there is next to nothing to look after.
+const IDLE_TICK: Duration = Duration::from_millis(500);
+
 /// While records come, they gather for this long: each would wake this process up otherwise, and its
 /// writer would pay for that.
 const GATHER: Duration = Duration::from_millis(2);
@@ -63,6 +66,14 @@ pub struct Stop {
     pub log_failed: bool,
     /// What was found.
     pub summary: Summary,
+}
+
+/// Why the ring buffer is not followed any more.
+enum Stopped {
+    /// The run ends, since this happened.
+    Since(&'static str),
+    /// It goes on with other programs.
+    For(Again),
 }
 
 /// A live run.
@@ -168,12 +179,16 @@ impl Live {
             self.confine(child.is_some());
         }
         self.service.ready();
-        let mut why = self.follow(plan, child.as_mut()).await;
-        while let Some(again) = why.as_ref().ok().and_then(|why| Again::after(why)) {
-            say(Level::Notice, again.told());
-            self = self.again(plan, again)?;
-            why = self.follow(plan, child.as_mut()).await;
-        }
+        let why = loop {
+            match self.follow(plan, child.as_mut()).await {
+                Ok(Stopped::For(again)) => {
+                    say(Level::Notice, again.told());
+                    self = self.again(plan, again)?;
+                }
+                Ok(Stopped::Since(why)) => break Ok(why),
+                Err(e) => break Err(e),
+            }
+        };
         self.service.stopping();
         // The accounts are closed first: the command may go on for long after its time is up.
         let ended = why.and_then(|why| {
@@ -237,7 +252,7 @@ impl Live {
     }
 
     /// Follows the ring buffer; returns why it stopped.
-    async fn follow(&mut self, plan: &Plan, mut child: Option<&mut Child>) -> Result<&'static str> {
+    async fn follow(&mut self, plan: &Plan, mut child: Option<&mut Child>) -> Result<Stopped> {
         let warnings = plan
             .common
             .verbose
@@ -261,16 +276,16 @@ impl Live {
         loop {
             tokio::select! {
                 biased;
-                () = wait(child.as_deref_mut()) => return Ok("command"),
+                () = wait(child.as_deref_mut()) => return Ok(Stopped::Since("command")),
                 // The command gets the terminal's signals itself, and ends the run by ending.
-                _ = self.signals.interrupt.recv() => if child.is_none() { return Ok("interrupted"); },
+                _ = self.signals.interrupt.recv() => if child.is_none() { return Ok(Stopped::Since("interrupted")); },
                 _ = self.signals.terminate.recv() => match child.as_deref_mut() {
-                    None => return Ok("terminated"),
+                    None => return Ok(Stopped::Since("terminated")),
                     Some(child) => pass_on(child),
                 },
                 () = signals::come(&mut self.signals.hangup) => {
                     if self.sink.status.gone() && child.is_none() {
-                        return Ok("hung up");
+                        return Ok(Stopped::Since("hung up"));
                     }
                     self.service.reloading();
                     self.turn(Turn::Reopen)?;
@@ -293,10 +308,14 @@ impl Live {
                     self.turn_if_due()?;
                     self.draw();
                     if let Some(again) = self.other_programs(plan) {
-                        return Ok(again.why());
+                        return Ok(Stopped::For(again));
                     }
                     if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                        return Ok("duration");
+                        return Ok(Stopped::Since("duration"));
+                    }
+                    if self.waits() {
+                        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                        ticks.reset_after(left.map_or(IDLE_TICK, |left| left.min(IDLE_TICK)));
                     }
                 }
                 question = metrics::asked(self.metrics.as_mut()) => {
@@ -317,8 +336,8 @@ impl Live {
                     let source = &mut self.attached.source;
                     more = source.drain(&mut |event| self.sink.take(event))?;
                     drained = Instant::now();
-                    if self.waits() {
-                        self.rouse();
+                    if self.waits() && self.rouse() {
+                        ticks.reset();
                     }
                     let Attached { tracer, source, .. } = &mut self.attached;
                     if source.accounted_ago_ns() >= MISSES_NS {
@@ -331,10 +350,10 @@ impl Live {
                 }
             }
             if self.sink.full() {
-                return Ok("count");
+                return Ok(Stopped::Since("count"));
             }
             if self.sink.closed && child.is_none() {
-                return Ok("output closed");
+                return Ok(Stopped::Since("output closed"));
             }
         }
     }
@@ -366,7 +385,7 @@ impl Live {
             return Ok(());
         };
         self.sink.cost(second)?;
-        if let Some(line) = accounts::lost(second, &losses(&tracer.counters())) {
+        if let Some(line) = accounts::lost(second, || losses(&tracer.counters())) {
             self.sink.say(Level::Warning, line);
         }
         let Some(verdict) = self.accounts.judge() else {

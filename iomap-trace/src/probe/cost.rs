@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_secs(1);
 /// After that once in this time.
 const EVERY: Duration = Duration::from_secs(1);
+/// And while next to nothing is attached: the kernel changes its own code for each switch.
+const IDLE_EVERY: Duration = Duration::from_secs(10);
 /// For at least so long.
 const FOR: Duration = Duration::from_millis(100);
 
@@ -27,6 +29,8 @@ pub struct Cost {
     begun: Instant,
     /// Since when they are on, or off.
     since: Instant,
+    /// How often they are switched on.
+    every: Duration,
     /// The kernel's figures then.
     base: ByProgram,
     /// What the programs cost up to `until`.
@@ -47,6 +51,7 @@ impl Cost {
             always: false,
             begun: now,
             since: now,
+            every: EVERY,
             base: ByProgram::new(),
             sums: ByProgram::new(),
             until: now,
@@ -61,9 +66,11 @@ impl Cost {
         self.on.is_some()
     }
 
-    /// Switches them on or off, when it is time. `read` gives the kernel's figures.
-    pub fn tick(&mut self, read: impl FnOnce() -> ByProgram) {
+    /// Switches them on or off, when it is time; seldom where it is `idle`. `read` gives the kernel's
+    /// figures.
+    pub fn tick(&mut self, idle: bool, read: impl FnOnce() -> ByProgram) {
         let now = Instant::now();
+        self.every = if idle { IDLE_EVERY } else { EVERY };
         let so_long = now - self.since;
         match self.on {
             Some(_) if !self.always && now - self.begun >= FIRST && so_long >= FOR => {
@@ -74,7 +81,7 @@ impl Cost {
                 (self.until, self.since, self.on) = (now, now, None);
             }
             // Where they could not be switched on nothing was ever measured.
-            None if !self.last.1.is_zero() && so_long >= EVERY - FOR => {
+            None if !self.last.1.is_zero() && so_long >= self.every - FOR => {
                 self.since = now;
                 self.on = enable_stats(Stats::RunTime).ok();
                 self.refused = self.on.is_none();
@@ -98,7 +105,7 @@ impl Cost {
         } else if self.last.1.is_zero() {
             return None;
         } else if !self.refused {
-            let gap = (now - self.until).min(EVERY);
+            let gap = (now - self.until).min(self.every);
             add(&mut sums, &self.last.0, gap, self.last.1);
         }
         Some(sums)
@@ -167,6 +174,7 @@ mod tests {
             always: false,
             begun: now - ms(2_000),
             since: now - ms(1),
+            every: EVERY,
             base: figures(1_000),
             sums: figures(5_000),
             until: now,

@@ -157,11 +157,12 @@ impl Spares {
     }
 
     /// Runs that were missed, by `NAME.missed`: with a spare, at most those that both can have.
-    pub fn missed(&self, ebpf: &Ebpf) -> Vec<(String, u64)> {
+    /// Programs that wait have nothing to miss.
+    pub fn missed(&self, ebpf: &Ebpf, waits: impl Fn(&str) -> bool) -> Vec<(String, u64)> {
         let spares = SPARES.iter().map(|spare| spare.spare.program);
         let spares: Vec<_> = spares.collect();
         ebpf.programs()
-            .filter(|(name, _)| !spares.contains(name))
+            .filter(|(name, _)| !spares.contains(name) && !waits(name))
             .filter_map(|(name, _)| {
                 let missed = self.missed_of(ebpf, name)?;
                 Some((format!("{name}.missed"), missed))

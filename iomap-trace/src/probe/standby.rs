@@ -65,6 +65,12 @@ impl Standby {
         self.waiting.is_empty()
     }
 
+    /// Whether this program waits.
+    pub fn keeps_back(&self, program: &str) -> bool {
+        let mut waiting = self.waiting.iter();
+        waiting.any(|waiting| waiting.program == program)
+    }
+
     /// The hooks that wait, each once.
     pub fn hooks(&self) -> Vec<&'static str> {
         let mut hooks: Vec<_> = self.waiting.iter().map(|waiting| waiting.hook).collect();

@@ -225,12 +225,12 @@ impl Tracer {
     /// Stands in for programs that are missed, and measures what all of them cost; to be called
     /// several times a second.
     pub fn mend(&mut self) {
-        // What waits cannot be missed.
         if self.standby.is_empty() {
             self.spares.mend(&mut self.ebpf, &self.functions);
         }
         let ebpf = &self.ebpf;
-        self.cost.tick(|| figures(ebpf));
+        let idle = !self.standby.is_empty();
+        self.cost.tick(idle, || figures(ebpf));
     }
 
     /// Measures what the programs cost all the time; false where it cannot be measured.
@@ -304,7 +304,8 @@ impl Tracer {
     /// Counters by name, those of missed runs among them.
     pub fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters = counters::read(&self.ebpf);
-        counters.extend(self.spares.missed(&self.ebpf));
+        let waits = |name: &str| self.standby.keeps_back(name);
+        counters.extend(self.spares.missed(&self.ebpf, waits));
         counters.extend(self.gone.counters.clone());
         counters
     }
@@ -316,8 +317,8 @@ impl Tracer {
     }
 
     /// Run time in nanoseconds and number of runs, by program; empty when it is not measured. After
-    /// the first second it is measured a tenth of the time, and what it was in the rest estimated
-    /// from that: the measuring itself costs as much as a small program.
+    /// the first second it is measured a tenth of the time (in standby a hundredth), and what it was in
+    /// the rest estimated from that: the measuring itself costs as much as a small program.
     pub fn cost(&self) -> BTreeMap<String, (u64, u64)> {
         let Some(mut cost) = self.cost.sums(&figures(&self.ebpf)) else {
             return BTreeMap::new();

@@ -26,19 +26,12 @@ pub(super) enum Again {
 }
 
 impl Again {
-    const ALL: [Self; 2] = [Self::Module, Self::Quiet];
-
     /// As the log's end has it.
     pub(super) const fn why(self) -> &'static str {
         match self {
             Self::Module => "btrfs was loaded",
             Self::Quiet => "quiet",
         }
-    }
-
-    /// Whether the run goes on after that end.
-    pub(super) fn after(why: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|again| again.why() == why)
     }
 
     /// What is said of it.
@@ -85,16 +78,17 @@ impl Live {
         self.standby.as_ref().is_some_and(Watch::waits)
     }
 
-    /// Attaches the hooks that wait, if there was a failure.
-    pub(super) fn rouse(&mut self) {
+    /// Attaches the hooks that wait, if there was a failure; whether there was one.
+    pub(super) fn rouse(&mut self) -> bool {
         let Attached { tracer, source, .. } = &mut self.attached;
-        if let Some(watch) = &mut self.standby
-            && let Some(roused) = watch.rouse(tracer, source)
-        {
-            roused
-                .iter()
-                .for_each(|(level, line)| self.sink.say(*level, line));
+        let watch = self.standby.as_mut();
+        let Some(lines) = watch.and_then(|watch| watch.rouse(tracer, source)) else {
+            return false;
+        };
+        for (level, line) in lines {
+            self.sink.say(level, line);
         }
+        true
     }
 
     /// On a timer: why the run is to go on with other programs, if it is.

@@ -6,11 +6,13 @@
 pub mod figures;
 mod guests;
 mod native;
+mod one;
 mod text;
 
 use anyhow::Result;
 use std::process::ExitCode;
 
+use self::native::{Mode, Place};
 use crate::signal;
 use crate::toolchain::Toolchain;
 
@@ -45,9 +47,22 @@ pub struct Options {
     /// Pairs of runs on this machine, with and without the tracer
     #[arg(long, value_name = "N", default_value_t = 9, requires = "overhead")]
     pairs: usize,
-    /// On this machine, only images in memory
-    #[arg(long, requires = "overhead")]
-    no_disk: bool,
+    /// What is compared with no tracer on this machine
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_enum,
+        default_values_t = [Mode::Full, Mode::Standby, Mode::Control], requires = "overhead")]
+    modes: Vec<Mode>,
+    /// Only these workloads on this machine, by their names in `guest/load.rs`
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "LIST",
+        requires = "overhead"
+    )]
+    workloads: Vec<String>,
+    /// Where they run on this machine
+    #[arg(long, value_delimiter = ',', value_name = "LIST", value_enum,
+        default_values_t = [Place::OneCpu, Place::Memory, Place::Disk], requires = "overhead")]
+    places: Vec<Place>,
     /// No guests
     #[arg(long, requires = "overhead")]
     no_guests: bool,

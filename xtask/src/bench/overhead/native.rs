@@ -2,38 +2,43 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::Options;
 use super::figures::Spread;
 use super::guests::Programs;
+use super::one::OneCpu;
 use crate::demo::images::{KINDS, Mounted, TempDir, own_mounts};
+use crate::signal;
 use crate::util;
 
 /// Rounds of 512 writes of each kind in one run. What else the machine does makes some of them longer:
-/// the one counts that a quarter of them is quicker than.
-const ROUNDS: &str = "24";
+/// the one counts that a tenth of them is quicker than.
+const ROUNDS: &str = "40";
+/// Before each run: until a tracer no longer measures itself. Without one it rests as long.
+const RESTS: Duration = Duration::from_secs(2);
 
-/// Where the images are written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backing {
+/// Where the images are written to, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Place {
+    /// Memory, and all of it on one processor: nothing waits for another one to wake up.
+    OneCpu,
     /// Memory: the page cache of the filesystem that holds them.
     Memory,
     /// The disk of this machine, past that page cache.
     Disk,
 }
 
-impl Backing {
-    /// Both.
-    const ALL: [Self; 2] = [Self::Memory, Self::Disk];
-
+impl Place {
     /// What it is, in a heading.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::OneCpu => "one processor, images in memory",
             Self::Memory => "images in memory",
             Self::Disk => "images on the disk",
         }
@@ -41,26 +46,32 @@ impl Backing {
 }
 
 /// How the tracer runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
-    /// Not at all.
-    Without,
     /// With all hooks.
     Full,
     /// With those that tell of failures.
     Standby,
+    /// Not at all: what chance does to the figures.
+    Control,
 }
 
 impl Mode {
-    /// Those that are compared with none.
-    const TRACED: [Self; 2] = [Self::Full, Self::Standby];
-
     /// What it is, in a heading.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Without => "without",
             Self::Full => "all hooks",
             Self::Standby => "standby",
+            Self::Control => "no tracer",
+        }
+    }
+
+    /// What is run, unless it is said.
+    const fn workloads(self) -> &'static str {
+        match self {
+            Self::Full => "",
+            // A failure would end it.
+            Self::Standby | Self::Control => "calm",
         }
     }
 }
@@ -73,7 +84,7 @@ pub struct Figures {
     /// How many pairs of runs.
     pub pairs: usize,
     /// By how it runs, and where the images are.
-    pub ratios: Vec<(Mode, Backing, Ratios)>,
+    pub ratios: Vec<(Mode, Place, Ratios)>,
 }
 
 /// Runs on images of all filesystems.
@@ -87,10 +98,9 @@ pub fn measure(args: &Options, programs: &Programs) -> Result<Figures> {
     );
     own_mounts()?;
     let mut ratios = Vec::new();
-    let backings = Backing::ALL.into_iter();
-    for backing in backings.filter(|at| !args.no_disk || *at != Backing::Disk) {
-        for (mode, found) in Mode::TRACED.into_iter().zip(on(args, programs, backing)?) {
-            ratios.push((mode, backing, found));
+    for place in &args.places {
+        for (mode, found) in args.modes.iter().zip(on(args, programs, *place)?) {
+            ratios.push((*mode, *place, found));
         }
     }
     Ok(Figures {
@@ -99,41 +109,37 @@ pub fn measure(args: &Options, programs: &Programs) -> Result<Figures> {
     })
 }
 
-/// The ratios of each of [`Mode::TRACED`].
-fn on(args: &Options, programs: &Programs, backing: Backing) -> Result<[Ratios; 2]> {
+/// The ratios of each mode.
+fn on(args: &Options, programs: &Programs, place: Place) -> Result<Vec<Ratios>> {
     let pairs = args.pairs;
     let wanted =
         |kind: &str| args.filesystems.is_empty() || args.filesystems.iter().any(|f| f == kind);
     let dir = TempDir::new_in(&std::env::temp_dir())?;
-    let mut values: [BTreeMap<(String, String), Vec<f64>>; 2] = Default::default();
+    let one = match place {
+        Place::OneCpu => Some(OneCpu::take()?),
+        _ => None,
+    };
+    let mut values = vec![BTreeMap::<(String, String), Vec<f64>>::new(); args.modes.len()];
     for (kind, options) in KINDS.iter().filter(|(kind, _)| wanted(kind)) {
         let mounted = Mounted::new(kind, options, dir.path())?;
-        if backing == Backing::Disk {
+        if place == Place::Disk {
             mounted.past_cache()?;
         }
+        // One process and its files for all runs: where a filesystem puts a new file is chance.
+        let mut load = Load::start(&programs.load, mounted.path(), one.as_ref())?;
         // The first run finds cold caches.
-        run(programs, mounted.path(), Mode::Without)?;
+        load.run("")?;
         for pair in 0..pairs {
-            for (mode, values) in Mode::TRACED.into_iter().zip(&mut values) {
-                let (at, name) = (backing.name(), mode.name());
+            ensure!(!signal::interrupted(), "interrupted");
+            for (mode, values) in args.modes.iter().zip(&mut values) {
+                let (at, name) = (place.name(), mode.name());
                 eprintln!("{kind}, {at}, {name}: pair {} of {pairs}", pair + 1);
-                // Who comes first takes turns as well.
-                let first = pair % 2 == 1;
-                let order = match first {
-                    true => [mode, Mode::Without],
-                    false => [Mode::Without, mode],
-                };
-                let [one, other] = order.map(|mode| run(programs, mounted.path(), mode));
-                let (with, without) = match first {
-                    true => (one?, other?),
-                    false => (other?, one?),
-                };
+                let log = dir.path().join("log.jsonl");
+                let start = || Tracer::start(programs, *mode, &log);
+                let [with, without] = pair_of(args, *mode, start, &mut load, pair % 2 == 1)?;
                 for (workload, plain) in without {
-                    // In standby there is none that fails.
-                    let Some(traced) = with.get(&workload) else {
-                        ensure!(mode == Mode::Standby, "a workload was not run: {workload}");
-                        continue;
-                    };
+                    let traced = with.get(&workload);
+                    let traced = traced.with_context(|| format!("{workload} was not run"))?;
                     let at = ((*kind).to_owned(), workload);
                     values.entry(at).or_default().push(plain / traced);
                 }
@@ -141,49 +147,119 @@ fn on(args: &Options, programs: &Programs, backing: Backing) -> Result<[Ratios; 
         }
     }
     let spread = |(at, values)| Some((at, Spread::of(values)?));
-    Ok(values.map(|values| values.into_iter().filter_map(spread).collect()))
+    let spreads = values.into_iter();
+    Ok(spreads
+        .map(|values| values.into_iter().filter_map(spread).collect())
+        .collect())
+}
+
+/// A run with the tracer and one without. Who comes first takes turns as well.
+fn pair_of(
+    args: &Options,
+    mode: Mode,
+    start: impl Fn() -> Result<Tracer>,
+    load: &mut Load,
+    traced_first: bool,
+) -> Result<[Ticks; 2]> {
+    let workloads = match args.workloads.as_slice() {
+        [] => mode.workloads().to_owned(),
+        some => some.join(" "),
+    };
+    let mut run = |traced: bool| {
+        let tracer = match mode {
+            Mode::Full | Mode::Standby if traced => Some(start()?),
+            _ => None,
+        };
+        std::thread::sleep(RESTS);
+        let ticks = load.run(&workloads)?;
+        let roused = tracer.is_some_and(|tracer| tracer.was_roused());
+        ensure!(!roused, "a failure ended the standby");
+        Ok(ticks)
+    };
+    let [one, other] = [run(traced_first)?, run(!traced_first)?];
+    Ok(match traced_first {
+        true => [one, other],
+        false => [other, one],
+    })
 }
 
 /// Ticks of the time stamp counter in a good round, by workload.
-fn run(programs: &Programs, at: &Path, mode: Mode) -> Result<BTreeMap<String, f64>> {
-    let tracer = match mode {
-        Mode::Without => None,
-        mode => Some(Tracer::start(programs, mode)?),
-    };
-    let dir = at.join("load");
-    std::fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let mut load = Command::new(&programs.load);
-    load.arg(&dir).arg(ROUNDS);
-    if mode == Mode::Standby {
-        load.arg("calm");
-    }
-    let told = util::output(&mut load)?;
-    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    if let Some(tracer) = tracer {
-        ensure!(!tracer.was_roused(), "a failure ended the standby");
-    }
-    told.lines().map(time).collect()
+type Ticks = BTreeMap<String, f64>;
+
+/// What writes, when it is told to; it ends with this value.
+struct Load {
+    child: Child,
+    asked: Option<ChildStdin>,
+    told: Lines<BufReader<ChildStdout>>,
 }
 
-/// Reads `NAME WRITES TICKS QUARTER`.
+impl Load {
+    /// Starts it, on new files below `at`.
+    fn start(program: &Path, at: &Path, one: Option<&OneCpu>) -> Result<Self> {
+        let mut load = one.map_or_else(|| Command::new(program), |one| one.command(program));
+        let mut child = load
+            .arg(at)
+            .args([ROUNDS, "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run the workload")?;
+        let told = child.stdout.take().context("the workload tells nothing")?;
+        Ok(Self {
+            asked: child.stdin.take(),
+            child,
+            told: BufReader::new(told).lines(),
+        })
+    }
+
+    /// Runs these workloads, all where none is named.
+    fn run(&mut self, workloads: &str) -> Result<Ticks> {
+        let asked = self
+            .asked
+            .as_mut()
+            .context("the workload does not listen")?;
+        writeln!(asked, "{workloads}").context("the workload does not listen")?;
+        let mut ticks = Ticks::new();
+        loop {
+            let line = self.told.next().context("the workload has ended")??;
+            if line.is_empty() {
+                return Ok(ticks);
+            }
+            let (name, tenth) = time(&line)?;
+            ticks.insert(name, tenth);
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // Where nothing more can be asked it ends.
+        self.asked = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads `NAME WRITES TICKS TENTH`.
 fn time(line: &str) -> Result<(String, f64)> {
     let words: Vec<_> = line.split_whitespace().collect();
-    let [name, _, _, quarter] = words[..] else {
+    let [name, _, _, tenth] = words[..] else {
         bail!("a line of the workload is not understood: {line}");
     };
-    Ok((name.to_owned(), quarter.parse()?))
+    Ok((name.to_owned(), tenth.parse()?))
 }
 
 /// A tracer that runs; it ends with this value.
 struct Tracer {
     child: Child,
     roused: Arc<AtomicBool>,
+    log: PathBuf,
 }
 
 impl Tracer {
-    fn start(programs: &Programs, mode: Mode) -> Result<Self> {
+    /// Starts one that records into `log`, which it removes when it ends.
+    fn start(programs: &Programs, mode: Mode, log: &Path) -> Result<Self> {
         let mut trace = Command::new(&programs.iomap_trace);
-        trace.args(["trace", "--format", "json"]);
+        trace.args(["record", "--output"]).arg(log);
         if mode == Mode::Standby {
             trace.arg("--standby");
         }
@@ -196,7 +272,8 @@ impl Tracer {
         let said = child.stderr.take();
         let roused = Arc::new(AtomicBool::new(false));
         let sees = Arc::clone(&roused);
-        let tracer = Self { child, roused };
+        let log = log.to_owned();
+        let tracer = Self { child, roused, log };
         let mut lines = BufReader::new(said.context("iomap-trace says nothing")?).lines();
         let ready = lines.any(|line| line.is_ok_and(|line| line.contains("Ctrl-C ends")));
         ensure!(ready, "iomap-trace does not run");
@@ -208,8 +285,6 @@ impl Tracer {
                 }
             }
         });
-        // Until it no longer measures itself.
-        std::thread::sleep(std::time::Duration::from_secs(2));
         Ok(tracer)
     }
 
@@ -224,6 +299,7 @@ impl Drop for Tracer {
         // SAFETY: kill(2) takes no memory, and the child has not been waited for.
         unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
         let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.log);
     }
 }
 

@@ -116,8 +116,9 @@ pub fn of_machine(figures: &native::Figures) -> String {
     let mut text = format!(
         "### Throughput with the tracer, by that without\n\n{}, {}. Median of {} pairs of runs that \
          take turns, and the quartiles; filesystems in images on loop devices: in memory, where no \
-         device hides what the programs take, and past the page cache on the disk of this machine. \
-         What the machine does beside it is in the spread.\n\n",
+         device hides what the programs take (on one processor nothing waits for a wake-up, either), \
+         and past the page cache on the disk of this machine. *No tracer*: neither run had one, so \
+         that is chance.\n\n",
         date(),
         machine(),
         figures.pairs
@@ -162,8 +163,8 @@ mod tests {
         let text = of_machine(&native::Figures {
             pairs: 1,
             ratios: vec![
-                (native::Mode::Full, native::Backing::Memory, ratios(0.9)),
-                (native::Mode::Standby, native::Backing::Disk, ratios(1.0)),
+                (native::Mode::Full, native::Place::Memory, ratios(0.9)),
+                (native::Mode::Standby, native::Place::Disk, ratios(1.0)),
             ],
         });
         assert!(

@@ -12,7 +12,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-const USAGE: &str = "usage: load DIR ROUNDS [calm]";
+const USAGE: &str = "usage: load DIR ROUNDS [-|WORKLOAD...]
+WORKLOAD is one of those below, or calm: all that do not fail. Without any it is all of them.
+With - each line of the standard input is a turn: its workloads. An empty line follows each turn.";
 
 const O_DIRECT: i32 = 0o40000;
 const EIO: i32 = 5;
@@ -39,12 +41,7 @@ unsafe extern "C" {
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().skip(1).collect();
-    let done = match &args[..] {
-        [dir, rounds] => numbered(dir, rounds, false),
-        [dir, rounds, calm] if calm == "calm" => numbered(dir, rounds, true),
-        _ => Err(io::Error::other(USAGE)),
-    };
-    match done {
+    match with(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("load: {error}");
@@ -53,28 +50,100 @@ fn main() -> ExitCode {
     }
 }
 
-fn numbered(dir: &str, rounds: &str, calm: bool) -> io::Result<()> {
+fn with(args: &[String]) -> io::Result<()> {
+    let [dir, rounds, wanted @ ..] = args else {
+        return Err(io::Error::other(USAGE));
+    };
     let rounds = rounds.parse().map_err(|_| io::Error::other(USAGE))?;
-    run(dir, rounds, calm)
+    let files = Files {
+        plain: Target::new(&format!("{dir}/plain"))?,
+        both: Target::new(&format!("{dir}/direct"))?,
+    };
+    if wanted != ["-"] {
+        let wanted: Vec<_> = wanted.iter().map(String::as_str).collect();
+        return turn(&files, rounds, &wanted);
+    }
+    for line in io::stdin().lines() {
+        turn(&files, rounds, &line?.split_whitespace().collect::<Vec<_>>())?;
+        println!();
+    }
+    Ok(())
 }
 
-/// Prints a line for each kind of write: its name, how many there were, their instructions, and those of
-/// a round that a quarter of the rounds needed less than. What is calm does not fail.
-fn run(dir: &str, rounds: u64, calm: bool) -> io::Result<()> {
-    // A file of its own for what no direct write comes near.
-    let plain = Target::new(&format!("{dir}/plain"))?;
-    plain.report("buffered", rounds, Target::clean, Target::buffered)?;
-    plain.report("mmap", rounds, Target::clean, Target::stored)?;
-    let both = Target::new(&format!("{dir}/direct"))?;
-    both.report("direct-none", rounds, Target::dropped, Target::direct)?;
-    both.report("direct-clean", rounds, Target::cached, Target::direct)?;
-    both.report("direct-dirty", rounds, Target::dirtied, Target::direct)?;
-    both.report("watched-buffered", rounds, Target::clean, Target::buffered)?;
-    both.report("watched-mmap", rounds, Target::clean, Target::stored)?;
-    if calm {
-        return Ok(());
+/// The files that are written to.
+struct Files {
+    /// No direct write comes near it.
+    plain: Target,
+    both: Target,
+}
+
+impl Files {
+    fn of(&self, file: Which) -> &Target {
+        match file {
+            Which::Plain => &self.plain,
+            Which::Both => &self.both,
+        }
     }
-    both.report("direct-refused", rounds, Target::dropped, Target::refused)
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Plain,
+    Both,
+}
+
+/// What is written, how it is called, and what comes before each round of it.
+struct Workload {
+    name: &'static str,
+    file: Which,
+    prepare: fn(&Target) -> io::Result<()>,
+    measured: fn(&Target) -> io::Result<u64>,
+}
+
+/// The one that fails.
+const REFUSED: &str = "direct-refused";
+
+/// All of them, in the order in which they are run.
+const WORKLOADS: [Workload; 8] = [
+    workload("buffered", Which::Plain, Target::clean, Target::buffered),
+    workload("mmap", Which::Plain, Target::clean, Target::stored),
+    workload("direct-none", Which::Both, Target::dropped, Target::direct),
+    workload("direct-clean", Which::Both, Target::cached, Target::direct),
+    workload("direct-dirty", Which::Both, Target::dirtied, Target::direct),
+    workload("watched-buffered", Which::Both, Target::clean, Target::buffered),
+    workload("watched-mmap", Which::Both, Target::clean, Target::stored),
+    workload(REFUSED, Which::Both, Target::dropped, Target::refused),
+];
+
+const fn workload(
+    name: &'static str,
+    file: Which,
+    prepare: fn(&Target) -> io::Result<()>,
+    measured: fn(&Target) -> io::Result<u64>,
+) -> Workload {
+    Workload {
+        name,
+        file,
+        prepare,
+        measured,
+    }
+}
+
+/// Prints a line for each kind of write that is wanted: its name, how many there were, their
+/// instructions, and those of a round that a tenth of the rounds needed less than.
+fn turn(files: &Files, rounds: u64, wanted: &[&str]) -> io::Result<()> {
+    let unknown = |word: &&&str| **word != "calm" && WORKLOADS.iter().all(|w| w.name != **word);
+    if let Some(word) = wanted.iter().find(unknown) {
+        return Err(io::Error::other(format!("there is no workload {word}\n{USAGE}")));
+    }
+    let calm = wanted.contains(&"calm");
+    for workload in &WORKLOADS {
+        let named = wanted.contains(&workload.name) || calm && workload.name != REFUSED;
+        if wanted.is_empty() || named {
+            files.of(workload.file).report(workload, rounds)?;
+        }
+    }
+    Ok(())
 }
 
 /// Memory that direct writes take.
@@ -115,21 +184,14 @@ impl Target {
         Ok(target)
     }
 
-    /// Instructions of `measured` in so many rounds, each after `prepare`, and after one that does
-    /// not count.
-    fn report(
-        &self,
-        name: &str,
-        rounds: u64,
-        prepare: fn(&Self) -> io::Result<()>,
-        measured: fn(&Self) -> io::Result<u64>,
-    ) -> io::Result<()> {
+    /// Instructions of a workload in so many rounds, and in one before them that does not count.
+    fn report(&self, workload: &Workload, rounds: u64) -> io::Result<()> {
         let mut times = 0;
         let mut all = Vec::new();
         for round in 0..=rounds {
-            prepare(self)?;
+            (workload.prepare)(self)?;
             let begun = now();
-            let done = measured(self)?;
+            let done = (workload.measured)(self)?;
             if round > 0 {
                 times += done;
                 all.push(now() - begun);
@@ -137,8 +199,8 @@ impl Target {
         }
         let sum: u64 = all.iter().sum();
         all.sort_unstable();
-        let quarter = all.get(all.len() / 4).copied().unwrap_or(0);
-        println!("{name} {times} {sum} {quarter}");
+        let tenth = all.get(all.len() / 10).copied().unwrap_or(0);
+        println!("{} {times} {sum} {tenth}", workload.name);
         Ok(())
     }
 
