@@ -13,10 +13,10 @@ use super::index::{At, Cells, Index};
 
 /// How long an ended holder is kept for failures that had begun before.
 pub const KEEP_NS: u64 = 30_000_000_000;
-/// At most this many holders are kept, those that ended last: about 15 MB. A busy machine has some
-/// thousands a second, and all but the longest writes need those of the last milliseconds; a quarter
+/// At most this many holders are kept, those that ended last: about 11 MB. A busy machine has some
+/// thousands a second, and all but the longest writes need those of the last milliseconds; a third
 /// of them was not enough for `repro lockers` on 5.10.
-pub const KEEP_HOLDERS: usize = 1 << 16;
+pub const KEEP_HOLDERS: usize = 3 << 14;
 
 /// What is forgotten so many locks later is fetched from memory meanwhile.
 const AHEAD: usize = 6;

@@ -7,6 +7,7 @@ pub mod figures;
 mod guests;
 mod native;
 mod one;
+mod run;
 mod text;
 
 use anyhow::Result;

@@ -1,25 +1,18 @@
 //! On this machine: the same writes with and without the tracer, in turns.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Options;
 use super::figures::Spread;
 use super::guests::Programs;
 use super::one::OneCpu;
+use super::run::{Load, Ticks, Tracer};
 use crate::demo::images::{KINDS, Mounted, TempDir, own_mounts};
 use crate::signal;
 use crate::util;
 
-/// Rounds of 512 writes of each kind in one run. What else the machine does makes some of them longer:
-/// the one counts that a tenth of them is quicker than.
-const ROUNDS: &str = "40";
 /// Before each run: until a tracer no longer measures itself. Without one it rests as long.
 const RESTS: Duration = Duration::from_secs(2);
 
@@ -135,7 +128,8 @@ fn on(args: &Options, programs: &Programs, place: Place) -> Result<Vec<Ratios>> 
                 let (at, name) = (place.name(), mode.name());
                 eprintln!("{kind}, {at}, {name}: pair {} of {pairs}", pair + 1);
                 let log = dir.path().join("log.jsonl");
-                let start = || Tracer::start(programs, *mode, &log);
+                let standby = *mode == Mode::Standby;
+                let start = || Tracer::start(&programs.iomap_trace, standby, &log);
                 let [with, without] = pair_of(args, *mode, start, &mut load, pair % 2 == 1)?;
                 for (workload, plain) in without {
                     let traced = with.get(&workload);
@@ -181,138 +175,4 @@ fn pair_of(
         true => [one, other],
         false => [other, one],
     })
-}
-
-/// Ticks of the time stamp counter in a good round, by workload.
-type Ticks = BTreeMap<String, f64>;
-
-/// What writes, when it is told to; it ends with this value.
-struct Load {
-    child: Child,
-    asked: Option<ChildStdin>,
-    told: Lines<BufReader<ChildStdout>>,
-}
-
-impl Load {
-    /// Starts it, on new files below `at`.
-    fn start(program: &Path, at: &Path, one: Option<&OneCpu>) -> Result<Self> {
-        let mut load = one.map_or_else(|| Command::new(program), |one| one.command(program));
-        let mut child = load
-            .arg(at)
-            .args([ROUNDS, "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot run the workload")?;
-        let told = child.stdout.take().context("the workload tells nothing")?;
-        Ok(Self {
-            asked: child.stdin.take(),
-            child,
-            told: BufReader::new(told).lines(),
-        })
-    }
-
-    /// Runs these workloads, all where none is named.
-    fn run(&mut self, workloads: &str) -> Result<Ticks> {
-        let asked = self
-            .asked
-            .as_mut()
-            .context("the workload does not listen")?;
-        writeln!(asked, "{workloads}").context("the workload does not listen")?;
-        let mut ticks = Ticks::new();
-        loop {
-            let line = self.told.next().context("the workload has ended")??;
-            if line.is_empty() {
-                return Ok(ticks);
-            }
-            let (name, tenth) = time(&line)?;
-            ticks.insert(name, tenth);
-        }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        // Where nothing more can be asked it ends.
-        self.asked = None;
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads `NAME WRITES TICKS TENTH`.
-fn time(line: &str) -> Result<(String, f64)> {
-    let words: Vec<_> = line.split_whitespace().collect();
-    let [name, _, _, tenth] = words[..] else {
-        bail!("a line of the workload is not understood: {line}");
-    };
-    Ok((name.to_owned(), tenth.parse()?))
-}
-
-/// A tracer that runs; it ends with this value.
-struct Tracer {
-    child: Child,
-    roused: Arc<AtomicBool>,
-    log: PathBuf,
-}
-
-impl Tracer {
-    /// Starts one that records into `log`, which it removes when it ends.
-    fn start(programs: &Programs, mode: Mode, log: &Path) -> Result<Self> {
-        let mut trace = Command::new(&programs.iomap_trace);
-        trace.args(["record", "--output"]).arg(log);
-        if mode == Mode::Standby {
-            trace.arg("--standby");
-        }
-        let mut child = trace
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot run iomap-trace")?;
-        let said = child.stderr.take();
-        let roused = Arc::new(AtomicBool::new(false));
-        let sees = Arc::clone(&roused);
-        let log = log.to_owned();
-        let tracer = Self { child, roused, log };
-        let mut lines = BufReader::new(said.context("iomap-trace says nothing")?).lines();
-        let ready = lines.any(|line| line.is_ok_and(|line| line.contains("Ctrl-C ends")));
-        ensure!(ready, "iomap-trace does not run");
-        // It must not wait for a reader.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                if line.contains("a failure: attached") {
-                    sees.store(true, Ordering::Relaxed);
-                }
-            }
-        });
-        Ok(tracer)
-    }
-
-    /// Whether hooks that waited were attached.
-    fn was_roused(&self) -> bool {
-        self.roused.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        // SAFETY: kill(2) takes no memory, and the child has not been waited for.
-        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.log);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_what_the_workload_prints() {
-        let (name, ticks) = time("direct-none 1024 99 40").unwrap();
-        assert_eq!(name, "direct-none");
-        assert!((ticks - 40.0).abs() < 1e-9);
-        assert!(time("direct-none 512 1").is_err());
-        assert!(time("direct-none 512 1 x").is_err());
-    }
 }
