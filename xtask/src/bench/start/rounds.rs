@@ -1,4 +1,5 @@
-//! Starts of both tracers in turns: on a quiet machine, and beside work with failures.
+//! Starts of both tracers in turns: on a quiet machine, and beside work with failures, which leaves
+//! them the processors or does not.
 
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
@@ -19,6 +20,8 @@ pub struct Figures {
     pub bpftrace: Option<String>,
     /// Starts on a quiet machine, of iomap-trace and of bpftrace.
     pub quiet: [Vec<Start>; 2],
+    /// Starts beside work with failures that takes what they leave of the processors.
+    pub yielding: [Vec<Start>; 2],
     /// Starts beside work with failures.
     pub busy: [Vec<Start>; 2],
 }
@@ -35,13 +38,16 @@ pub fn measure(program: &Path, script: &Path, dir: &Path, starts: u32) -> Result
         figures.bpftrace = Some(version.trim().to_owned());
         tracers.push(theirs(&bpftrace, script));
     }
-    rounds(&mut tracers, &mut figures.quiet, starts, false)?;
-    let mut work = Work::begin(program, dir)?;
-    rounds(&mut tracers, &mut figures.busy, starts, true)?;
-    ensure!(
-        work.goes_on(),
-        "the work ended by itself: its failures were not there to be shown"
-    );
+    rounds(&mut tracers, &mut figures.quiet, starts, "quiet", false)?;
+    for (nice, starts_beside) in [(19, &mut figures.yielding), (0, &mut figures.busy)] {
+        let mut work = Work::begin(program, dir, nice)?;
+        let how = format!("beside work of niceness {nice}");
+        rounds(&mut tracers, starts_beside, starts, &how, true)?;
+        ensure!(
+            work.goes_on(),
+            "the work ended by itself: its failures were not there to be shown"
+        );
+    }
     Ok(figures)
 }
 
@@ -49,9 +55,9 @@ fn rounds(
     tracers: &mut [Tracer],
     starts: &mut [Vec<Start>; 2],
     rounds: u32,
+    how: &str,
     rows: bool,
 ) -> Result<()> {
-    let how = if rows { "beside work" } else { "quiet" };
     // The first start of each finds cold caches, and does not count.
     for round in 0..=rounds {
         eprintln!("{how}: start {round} of {rounds}");
@@ -94,8 +100,10 @@ fn theirs(bpftrace: &Path, script: &Path) -> Tracer {
 struct Work(Child);
 
 impl Work {
-    fn begin(program: &Path, dir: &Path) -> Result<Self> {
-        let child = Command::new(program)
+    fn begin(program: &Path, dir: &Path, nice: u8) -> Result<Self> {
+        let child = Command::new("nice")
+            .arg(format!("-n{nice}"))
+            .arg(program)
             .args(["repro", "mmap", "--seconds", "3600", "--dir"])
             .arg(dir)
             .stdin(Stdio::null())

@@ -15,6 +15,16 @@ const QUIET: [Row; 2] = [
     ("quiet: peak memory, MiB", peak),
 ];
 
+/// Rows beside work that leaves them the processors.
+const YIELDING: [Row; 2] = [
+    ("beside work at nice 19: until attached, ms", |s| {
+        Some(s.ready_ms)
+    }),
+    ("beside work at nice 19: until the first row, ms", |s| {
+        s.row_ms
+    }),
+];
+
 /// Rows beside work.
 const BUSY: [Row; 4] = [
     ("beside work: until attached, ms", |s| Some(s.ready_ms)),
@@ -45,7 +55,12 @@ pub fn of(figures: &Figures, filesystem: &str) -> String {
         date(),
         machine()
     );
-    for (rows, starts) in [(&QUIET[..], &figures.quiet), (&BUSY[..], &figures.busy)] {
+    let parts = [
+        (&QUIET[..], &figures.quiet),
+        (&YIELDING[..], &figures.yielding),
+        (&BUSY[..], &figures.busy),
+    ];
+    for (rows, starts) in parts {
         for (what, figure) in rows {
             let [ours, theirs] = [&starts[0], &starts[1]].map(|starts| cell(starts, *figure));
             let _ = writeln!(text, "| {what} | {ours} | {theirs} |");
@@ -92,7 +107,7 @@ mod tests {
         let figures = Figures {
             busy: [vec![start(1.0)], Vec::new()],
             quiet: [vec![start(1.0)], Vec::new()],
-            bpftrace: None,
+            ..Figures::default()
         };
         let text = of(&figures, "xfs");
         assert!(
