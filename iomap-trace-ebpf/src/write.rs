@@ -149,7 +149,7 @@ pub fn name(dio: &mut Dio) {
 /// In standby: the hooks wait, and are attached for a trial at most. What is noted then would be
 /// believed later, though its end was not seen.
 #[inline(always)]
-pub fn asleep() -> bool {
+fn asleep() -> bool {
     // SAFETY: a map value stays allocated.
     setting!(standby) == 1 && AWAKE.get_ptr(0).is_none_or(|awake| unsafe { *awake } == 0)
 }
