@@ -244,9 +244,8 @@ pub fn describe(
     Ok(())
 }
 
-/// Who touched the folio, as far as it is about this file: older than `since_ns` it is not. A function
-/// of its own: the verifier need not follow each of its ways after each of the caller's, 32 times.
-#[inline(never)]
+/// Who touched the folio, as far as it is about this file: older than `since_ns` it is not.
+#[inline(always)]
 pub fn touchers(entry: &mut FolioEntry, mapping: u64, since_ns: u64) {
     let key = PageKey {
         mapping,

@@ -278,7 +278,9 @@ impl Live {
                 biased;
                 () = wait(child.as_deref_mut()) => return Ok(Stopped::Since("command")),
                 // The command gets the terminal's signals itself, and ends the run by ending.
-                _ = self.signals.interrupt.recv() => if child.is_none() { return Ok(Stopped::Since("interrupted")); },
+                _ = self.signals.interrupt.recv() => if child.is_none() {
+                    return Ok(Stopped::Since("interrupted"));
+                },
                 _ = self.signals.terminate.recv() => match child.as_deref_mut() {
                     None => return Ok(Stopped::Since("terminated")),
                     Some(child) => pass_on(child),

@@ -225,11 +225,12 @@ impl Tracer {
     /// Stands in for programs that are missed, and measures what all of them cost; to be called
     /// several times a second.
     pub fn mend(&mut self) {
-        if self.standby.is_empty() {
+        let idle = !self.standby.is_empty();
+        // What waits cannot be missed.
+        if !idle {
             self.spares.mend(&mut self.ebpf, &self.functions);
         }
         let ebpf = &self.ebpf;
-        let idle = !self.standby.is_empty();
         self.cost.tick(idle, || figures(ebpf));
     }
 
@@ -317,7 +318,7 @@ impl Tracer {
     }
 
     /// Run time in nanoseconds and number of runs, by program; empty when it is not measured. After
-    /// the first second it is measured a tenth of the time (in standby a hundredth), and what it was in
+    /// the first second it is measured a tenth of the time (in standby a twentieth), and what it was in
     /// the rest estimated from that: the measuring itself costs as much as a small program.
     pub fn cost(&self) -> BTreeMap<String, (u64, u64)> {
         let Some(mut cost) = self.cost.sums(&figures(&self.ebpf)) else {
