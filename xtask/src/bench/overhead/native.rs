@@ -127,9 +127,8 @@ fn on(args: &Options, programs: &Programs, place: Place) -> Result<Vec<Ratios>> 
             for (mode, values) in args.modes.iter().zip(&mut values) {
                 let (at, name) = (place.name(), mode.name());
                 eprintln!("{kind}, {at}, {name}: pair {} of {pairs}", pair + 1);
-                let log = dir.path().join("log.jsonl");
                 let standby = *mode == Mode::Standby;
-                let start = || Tracer::start(&programs.iomap_trace, standby, &log);
+                let start = || Tracer::start(&programs.iomap_trace, standby, dir.path());
                 let [with, without] = pair_of(args, *mode, start, &mut load, pair % 2 == 1)?;
                 for (workload, plain) in without {
                     let traced = with.get(&workload);

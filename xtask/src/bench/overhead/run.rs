@@ -1,14 +1,14 @@
 //! What runs on this machine: the workload, turn by turn, and a tracer beside it.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::one::OneCpu;
+use crate::soak::process::Running;
 
 /// Rounds of 512 writes of each kind in one run. What else the machine does makes some of them longer:
 /// the one counts that a tenth of them is quicker than.
@@ -85,60 +85,42 @@ fn time(line: &str) -> Result<(String, f64)> {
     Ok((name.to_owned(), tenth.parse()?))
 }
 
+/// How long a tracer that was told to end may take.
+const ENDS: Duration = Duration::from_secs(60);
+
 /// A tracer that runs; it ends with this value.
 pub struct Tracer {
-    child: Child,
-    roused: Arc<AtomicBool>,
+    running: Running,
     log: PathBuf,
 }
 
 impl Tracer {
-    /// Starts one that records into `log`, which it removes when it ends.
+    /// Starts one that records into a log in `dir`, which it removes when it ends.
     ///
     /// # Errors
     /// When it does not come to run.
-    pub fn start(program: &Path, standby: bool, log: &Path) -> Result<Self> {
-        let mut trace = Command::new(program);
-        trace.args(["record", "--output"]).arg(log);
+    pub fn start(program: &Path, standby: bool, dir: &Path) -> Result<Self> {
+        let log = dir.join("log.jsonl");
+        let mut record = Command::new(program);
+        record.stdin(Stdio::null()).args(["record", "-o"]).arg(&log);
         if standby {
-            trace.arg("--standby");
+            record.arg("--standby");
         }
-        let mut child = trace
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot run iomap-trace")?;
-        let said = child.stderr.take();
-        let roused = Arc::new(AtomicBool::new(false));
-        let sees = Arc::clone(&roused);
-        let log = log.to_owned();
-        let tracer = Self { child, roused, log };
-        let mut lines = BufReader::new(said.context("iomap-trace says nothing")?).lines();
-        let ready = lines.any(|line| line.is_ok_and(|line| line.contains("Ctrl-C ends")));
-        ensure!(ready, "iomap-trace does not run");
-        // It must not wait for a reader.
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                if line.contains("a failure: attached") {
-                    sees.store(true, Ordering::Relaxed);
-                }
-            }
-        });
-        Ok(tracer)
+        let mut running = Running::start(record, Stdio::null(), dir.join("said"))?;
+        running.attached()?;
+        Ok(Self { running, log })
     }
 
     /// Whether hooks that waited were attached.
     pub fn was_roused(&self) -> bool {
-        self.roused.load(Ordering::Relaxed)
+        self.running.words().contains("a failure: attached")
     }
 }
 
 impl Drop for Tracer {
     fn drop(&mut self) {
-        // SAFETY: kill(2) takes no memory, and the child has not been waited for.
-        unsafe { libc::kill(self.child.id().cast_signed(), libc::SIGTERM) };
-        let _ = self.child.wait();
+        self.running.signal(libc::SIGTERM);
+        let _ = self.running.wait(ENDS);
         let _ = std::fs::remove_file(&self.log);
     }
 }
