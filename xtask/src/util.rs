@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::env;
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -73,6 +74,46 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Where a command prints what is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Error,
+}
+
+/// [`run`], and `heard` is called with each line of one stream, which is passed on as it comes: that
+/// stream is no terminal for the command.
+///
+/// # Errors
+/// As those of [`run`].
+pub fn run_heard(command: &mut Command, from: Stream, mut heard: impl FnMut(&str)) -> Result<()> {
+    match from {
+        Stream::Out => command.stdout(Stdio::piped()),
+        Stream::Error => command.stderr(Stdio::piped()),
+    };
+    let mut child = command.spawn().map_err(|e| cannot_run(command, &e))?;
+    let read: Option<Box<dyn Read>> = match from {
+        Stream::Out => child.stdout.take().map(|out| Box::new(out) as _),
+        Stream::Error => child.stderr.take().map(|error| Box::new(error) as _),
+    };
+    let mut lines = BufReader::new(read.context("nothing to listen to")?);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        // Nobody may be there to read it: the command goes on all the same.
+        let _ = match from {
+            Stream::Out => std::io::stdout().write_all(&line),
+            Stream::Error => std::io::stderr().write_all(&line),
+        };
+        heard(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "`{}` failed: {status}", typed(command));
+    Ok(())
+}
+
 /// Runs a command and gives its standard output, without the space around it.
 ///
 /// # Errors
@@ -121,6 +162,16 @@ mod tests {
                 .to_string()
                 .starts_with("cannot run `no-such-command-here`")
         );
+    }
+
+    #[test]
+    fn what_a_command_says_is_heard_line_by_line() {
+        let mut heard = Vec::new();
+        let mut sh = Command::new("sh");
+        sh.args(["-c", "echo first >&2; printf last >&2; exit 3"]);
+        let done = run_heard(&mut sh, Stream::Error, |line| heard.push(line.to_owned()));
+        assert_eq!(heard, ["first", "last"]);
+        assert!(done.unwrap_err().to_string().contains("exit status: 3"));
     }
 
     #[test]

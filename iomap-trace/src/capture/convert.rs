@@ -16,7 +16,7 @@ use crate::event::{
     Buffers, Decoded, Dev, Event, Failure, FlagNames, Holder, HolderKind, Outcome, OutcomeKind,
     Phase, Refusal, Text, Touched,
 };
-use crate::kernel::{LazySymbols, filesystems};
+use crate::kernel::{Names, filesystems};
 
 /// `IOCB_ATOMIC` (include/uapi/linux/fs.h `RWF_ATOMIC`).
 const IOCB_ATOMIC: u32 = 0x40;
@@ -29,7 +29,7 @@ const MAX_THREADS: usize = 4096;
 
 /// Turns records into events, and numbers them.
 pub struct Converter {
-    symbols: LazySymbols,
+    names: Names,
     flags: FlagNames,
     stacks: bool,
     paths: Paths,
@@ -42,9 +42,9 @@ pub struct Converter {
 
 impl Converter {
     /// For the kernel that is traced. Without `stacks` only the function that locked is kept.
-    pub fn new(symbols: LazySymbols, flags: FlagNames, stacks: bool) -> Self {
+    pub fn new(names: Names, flags: FlagNames, stacks: bool) -> Self {
         Self {
-            symbols,
+            names,
             flags,
             stacks,
             paths: Paths::default(),
@@ -266,9 +266,8 @@ impl Converter {
         }))
     }
 
-    fn symbolise(&self, addresses: &[u64]) -> Vec<String> {
-        let symbols = self.symbols.get().ok();
-        let name = |a: &u64| symbols.map_or_else(|| format!("{a:#x}"), |s| s.symbolise(*a));
+    fn symbolise(&mut self, addresses: &[u64]) -> Vec<String> {
+        let name = |address: &u64| self.names.name(*address).to_owned();
         addresses.iter().map(name).collect()
     }
 }

@@ -37,7 +37,7 @@ pub fn attach(options: &Options) -> Result<Attached> {
     }
     let start = start(&kernel, &tracer);
     let flags = kernel.flags.clone();
-    let converter = Converter::new(kernel.into_symbols(), flags, options.stacks);
+    let converter = Converter::new(kernel.into_names(), flags, options.stacks);
     let mut source = Source::new(tracer.take_events()?, converter, options.filters.clone());
     source.waits(&tracer.waiting());
     let skipped = |hook: &crate::event::HookReport| hook.state == HookState::Skipped;

@@ -282,15 +282,15 @@ impl Case {
     /// said of other holders.
     pub fn made_by_writer(&self, held: &Held) -> Option<bool> {
         (held.kind == HolderKind::OrderedIo).then(|| {
-            held.created_by == Some(self.failure.tid)
-                && held.created_ns.is_some_and(|ns| self.spans(ns))
+            held.created_by(self.failure.tid)
+                && held.created_ns.is_some_and(|ns| self.spans(ns.get()))
         })
     }
 
     /// The writer made the ordered extent, and whether this write did is not known.
     pub fn maker_unsure(&self, held: &Held) -> bool {
         held.kind == HolderKind::OrderedIo
-            && held.created_by == Some(self.failure.tid)
+            && held.created_by(self.failure.tid)
             && self.failure.duration_ns == 0
     }
 

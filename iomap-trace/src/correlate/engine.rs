@@ -19,7 +19,7 @@ use super::judge::Judge;
 use super::losses::Losses;
 use super::queue::{Queue, Turn};
 use super::seen::Seen;
-use super::store::{Store, lock_of};
+use super::store::Store;
 use super::witnesses::Witnesses;
 
 /// Memory of so many decided cases is kept for others.
@@ -240,7 +240,7 @@ impl Engine {
         if !self.holders_seen.add(holder.id) {
             return;
         }
-        let Some((inode, held)) = lock_of(holder, self.judge.run()) else {
+        let Some((inode, held)) = self.store.lock_of(holder, self.judge.run()) else {
             return;
         };
         let inode = self.store.index.inode(inode);
@@ -263,7 +263,7 @@ impl Engine {
             }
         }
         self.told = told;
-        self.store.keep(inode, cells, held);
+        self.store.keep(cells, held);
     }
 
     /// A case has come in full, or as far as it will: enters it into the index. When to look at it.

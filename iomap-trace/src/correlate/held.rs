@@ -1,10 +1,12 @@
 //! What is kept of a holder.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use crate::event::{Holder, HolderKind, Text};
 
 use super::folio::Run;
+use super::shared::Shared;
 
 /// Between the event of an unlock and the unlock itself, with a wide margin: a task can be
 /// interrupted there.
@@ -31,14 +33,18 @@ pub struct Held {
     pub comm: Text,
     /// Another task gave it up.
     pub handed_on: bool,
-    pub created_ns: Option<u64>,
-    pub created_by: Option<u32>,
-    pub function: Option<Text>,
+    pub created_ns: Option<NonZeroU64>,
+    pub created_by: Option<NonZeroU32>,
+    pub function: Option<Arc<Text>>,
 }
+
+/// Tens of thousands are kept: with the counters of its [`Arc`] one is 128 bytes, which is all that
+/// an allocator takes for it.
+const _: () = assert!(size_of::<Held>() <= 112);
 
 impl Held {
     /// The lock that `holder` tells of, if it can keep a folio from being released.
-    pub fn of(holder: Box<Holder>, run: Run) -> Option<Arc<Self>> {
+    pub fn of(holder: Box<Holder>, run: Run, functions: &mut Shared) -> Option<Arc<Self>> {
         let (tried, given_up) = (holder.locked_ns?, holder.unlocked_ns?);
         let end = holder.pos.saturating_add(holder.len);
         let harmless = holder.kind == HolderKind::OrderedIo && !run.ordered_blocks;
@@ -60,10 +66,16 @@ impl Held {
             tid: holder.tid,
             comm: holder.comm,
             handed_on: holder.unlocked_by.is_some(),
-            created_ns: holder.created_ns,
-            created_by: holder.created_by,
-            function: holder.function,
+            // Nothing is done at 0, nor by the task 0.
+            created_ns: holder.created_ns.and_then(NonZeroU64::new),
+            created_by: holder.created_by.and_then(NonZeroU32::new),
+            function: holder.function.map(|name| functions.of(name)),
         }))
+    }
+
+    /// Whether the thread made the ordered extent that this is the work of.
+    pub fn created_by(&self, tid: u32) -> bool {
+        self.created_by.is_some_and(|by| by.get() == tid)
     }
 
     /// Whether it held one of the bytes from the first to before the second.

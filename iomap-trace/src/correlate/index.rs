@@ -214,7 +214,8 @@ impl Index {
     }
 
     /// Forgets a lock.
-    pub fn forget(&mut self, at: At, cells: Cells, held: &Arc<Held>) {
+    pub fn forget(&mut self, cells: Cells, held: &Arc<Held>) {
+        let inode = At(self.cells[cells.0[0] as usize].key.0);
         for at in cells.0.into_iter().filter(|at| *at != NO_CELL) {
             let cell = &mut self.cells[at as usize];
             let first = from_front(&cell.held, |h| h.given_up < held.given_up);
@@ -224,8 +225,8 @@ impl Index {
             }
             self.tidy(at);
         }
-        self.inodes[at.0 as usize].held -= 1;
-        self.leave_inode(at);
+        self.inodes[inode.0 as usize].held -= 1;
+        self.leave_inode(inode);
     }
 
     /// Forgets an inode of which nothing is left.

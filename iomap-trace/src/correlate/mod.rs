@@ -19,6 +19,7 @@ mod near;
 mod queue;
 mod refused;
 mod seen;
+mod shared;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,8 @@ use super::case::InodeKey;
 use super::fetch::fetch;
 use super::folio::Run;
 use super::held::Held;
-use super::index::{At, Cells, Index};
+use super::index::{Cells, Index};
+use super::shared::Shared;
 
 /// How long an ended holder is kept for failures that had begun before.
 pub const KEEP_NS: u64 = 30_000_000_000;
@@ -26,28 +27,29 @@ const AHEAD: usize = 6;
 pub struct Store {
     pub index: Index,
     calendar: Calendar<Kept>,
+    functions: Shared,
     /// The last moment at which one that is forgotten can have been in force.
     pub forgotten_ns: Option<u64>,
 }
 
 /// A lock, and where it is in the index.
-type Kept = (At, Cells, Arc<Held>);
-
-/// The inode and the lock that a holder tells of, if it tells of one.
-pub fn lock_of(holder: Box<Holder>, run: Run) -> Option<(InodeKey, Arc<Held>)> {
-    let inode = (holder.dev, holder.root.unwrap_or(0), holder.ino);
-    Held::of(holder, run).map(|held| (inode, held))
-}
+type Kept = (Cells, Arc<Held>);
 
 impl Store {
+    /// The inode and the lock that a holder tells of, if it tells of one.
+    pub fn lock_of(&mut self, holder: Box<Holder>, run: Run) -> Option<(InodeKey, Arc<Held>)> {
+        let inode = (holder.dev, holder.root.unwrap_or(0), holder.ino);
+        Held::of(holder, run, &mut self.functions).map(|held| (inode, held))
+    }
+
     /// A lock was put into the index.
-    pub fn keep(&mut self, at: At, cells: Cells, held: Arc<Held>) {
-        self.calendar.add(held.end_ns, (at, cells, held));
+    pub fn keep(&mut self, cells: Cells, held: Arc<Held>) {
+        self.calendar.add(held.end_ns, (cells, held));
         if self.calendar.len() > KEEP_HOLDERS
             && let Some(kept) = self.calendar.take_oldest()
         {
             // Nobody has touched these for seconds: fetched now, they are near when it is their turn.
-            if let Some((_, cells, held)) = self.calendar.coming(AHEAD) {
+            if let Some((cells, held)) = self.calendar.coming(AHEAD) {
                 fetch(Arc::as_ptr(held));
                 self.index.fetch(*cells);
             }
@@ -69,8 +71,8 @@ impl Store {
         self.calendar.len()
     }
 
-    fn forget(&mut self, (at, cells, held): &Kept) {
+    fn forget(&mut self, (cells, held): &Kept) {
         self.forgotten_ns = self.forgotten_ns.max(Some(held.over()));
-        self.index.forget(*at, *cells, held);
+        self.index.forget(*cells, held);
     }
 }

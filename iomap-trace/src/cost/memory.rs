@@ -16,7 +16,8 @@ unsafe extern "C" {
 const PURGE_DELAY: c_int = 15;
 
 /// From now on free memory is given back at once, and there are no huge pages, in this process and
-/// those that it starts: of a huge page all is resident, whatever is used of it.
+/// those that it starts: of a huge page all is resident, whatever is used of it. Where the system
+/// gives them unasked one is there by now, for what is allocated before `main`.
 ///
 /// Where the kernel refuses, the process is larger, and nothing else changes.
 pub fn stay_small() {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::Roots;
+use super::{Names, Roots};
 
 /// No kernel function is longer: an address further from its symbol has none.
 const MAX_FUNCTION: u64 = 1 << 20;
@@ -169,14 +169,21 @@ impl Symbols {
     pub fn symbolise(&self, address: u64) -> String {
         let after = self.entries.partition_point(|e| e.address <= address);
         let nearest = after.checked_sub(1).map(|at| self.entries[at].address);
-        let Some(base) = nearest.filter(|b| *b != 0 && address - b < MAX_FUNCTION) else {
+        let Some(base) = nearest.filter(|base| covers(*base, address)) else {
             return format!("{address:#x}");
         };
         // Of several names of an address the kernel prints the first.
         let first = self.entries.partition_point(|e| e.address < base);
-        let symbol = self.symbol(&self.entries[first]);
-        let module = symbol.module.map(|m| format!(" [{m}]")).unwrap_or_default();
-        format!("{}+{:#x}{module}", symbol.name, address - base)
+        placed(self.symbol(&self.entries[first]), address)
+    }
+
+    /// What names addresses as [`Symbols::symbolise`] does, in a fifth of the memory.
+    pub fn names(&self) -> Names {
+        let ahead = self.entries.iter().map(|e| Some(e.address));
+        let firsts = self.entries.iter().zip(std::iter::once(None).chain(ahead));
+        let firsts = firsts.filter(|(entry, before)| Some(entry.address) != *before);
+        // zstd fails without memory only; then stacks are of bare addresses.
+        Names::of(firsts.map(|(entry, _)| self.symbol(entry))).unwrap_or_default()
     }
 
     fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
@@ -237,17 +244,23 @@ impl Symbols {
         self.entries.shrink_to_fit();
     }
 
-    /// Gives the memory back that looking up names has taken; the next time takes it again.
-    pub fn forget_names(&mut self) {
-        self.by_name = OnceLock::new();
-    }
-
     fn index(&self) -> Vec<(u32, u32)> {
         let hashes = self.iter().map(|symbol| hash(symbol.name));
         let mut index: Vec<_> = hashes.zip(0..).collect();
         index.sort_unstable();
         index
     }
+}
+
+/// Whether an address can be of the function that begins at `base`, when no other one does between.
+pub(super) fn covers(base: u64, address: u64) -> bool {
+    base != 0 && address.wrapping_sub(base) < MAX_FUNCTION
+}
+
+/// An address in its function, as the kernel prints it.
+pub(super) fn placed(symbol: Symbol<'_>, address: u64) -> String {
+    let module = symbol.module.map(|m| format!(" [{m}]")).unwrap_or_default();
+    format!("{}+{:#x}{module}", symbol.name, address - symbol.address)
 }
 
 /// Address, name and module of a line, when it is a symbol worth keeping.

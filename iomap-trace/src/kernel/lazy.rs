@@ -31,11 +31,4 @@ impl LazySymbols {
         let symbols = self.symbols.get_or_init(read);
         symbols.as_ref().map_err(String::as_str)
     }
-
-    /// See [`Symbols::forget_names`].
-    pub fn forget_names(&mut self) {
-        if let Some(Ok(symbols)) = self.symbols.get_mut() {
-            symbols.forget_names();
-        }
-    }
 }

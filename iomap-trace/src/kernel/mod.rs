@@ -12,6 +12,7 @@ pub mod layout;
 mod lazy;
 pub mod mountinfo;
 pub mod mounts;
+mod names;
 mod notes;
 pub mod privileges;
 mod roots;
@@ -25,13 +26,14 @@ pub use constants::Constants;
 pub use details::open_if;
 pub use kallsyms::Symbols;
 pub use layout::Resolved;
-pub use lazy::LazySymbols;
+pub use names::Names;
 pub use privileges::Privileges;
 pub use roots::Roots;
 pub use tracefs::Tracefs;
 
 use crate::error::{ExitKind, Fail};
 use crate::event::{Facts, Filesystem, FlagNames, KernelInfo, Mount};
+use lazy::LazySymbols;
 
 /// The running kernel, as far as this process may look.
 pub struct Kernel {
@@ -133,9 +135,14 @@ impl Kernel {
         self.symbols.get()
     }
 
-    /// The symbols alone, to give addresses names with: all else takes much memory.
-    pub fn into_symbols(mut self) -> LazySymbols {
-        self.symbols.forget_names();
+    /// What gives addresses names; no address has one when the symbols cannot be read. All else,
+    /// which takes much memory, is gone by then.
+    pub fn into_names(self) -> Names {
+        let symbols = self.into_symbols();
+        symbols.get().map(Symbols::names).unwrap_or_default()
+    }
+
+    fn into_symbols(self) -> LazySymbols {
         self.symbols
     }
 

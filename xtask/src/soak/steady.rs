@@ -11,8 +11,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// What may be resident at any moment once the programs are attached, KiB: 30 MiB, of which 4 MiB
-/// are the ring buffer, which the kernel has anyway, some 7 MiB the program's own text, and up to
-/// 11 MB the holders that the engine keeps.
+/// are the ring buffer, which the kernel has anyway, some 8 MiB the program's own text, 4 MiB
+/// what it needs anyway, and up to 11 MB the holders that the engine keeps.
 const MOST_KIB: u64 = 30 << 10;
 /// What the second half may have more than the first, by the medians, KiB: the holders that are
 /// kept, which a short run gathers all the while. A leak of 100 bytes for each failure would be some

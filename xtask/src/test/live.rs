@@ -4,7 +4,7 @@
 use super::Outcome;
 use crate::artifact;
 use crate::toolchain::Toolchain;
-use crate::util;
+use crate::util::{self, Stream};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,16 @@ fn attempt(toolchain: &Toolchain, names: &[String], long: bool, program: bool) -
             command.args(["IOMAP_TRACE_LONG=1", "COMPARE_SCHEDULES=1000"]);
         }
         command.arg(test).args(["--ignored", "--test-threads=1"]);
-        if util::run(&mut command).is_err() {
-            failed.push(name);
+        let mut of_these = Vec::new();
+        let done = util::run_heard(&mut command, Stream::Out, |line| {
+            of_these.extend(failed_test(line).map(|test| format!("{name} ({test})")));
+        });
+        if done.is_err() {
+            // The program of the tests itself may have come to a bad end.
+            if of_these.is_empty() {
+                of_these.push(name);
+            }
+            failed.append(&mut of_these);
         }
     }
     Ok(if failed.is_empty() {
@@ -65,6 +73,11 @@ fn attempt(toolchain: &Toolchain, names: &[String], long: bool, program: bool) -
     } else {
         Outcome::Failed(format!("tests failed in {}", failed.join(", ")))
     })
+}
+
+/// The test that a line of libtest says has failed.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 fn variable(name: &str, value: &std::ffi::OsStr) -> OsString {
@@ -121,4 +134,19 @@ fn executables(toolchain: &Toolchain, names: &[String]) -> Result<Vec<(String, P
             ))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_tests_are_named() {
+        assert_eq!(
+            failed_test("test counts::on_btrfs ... FAILED"),
+            Some("counts::on_btrfs")
+        );
+        assert_eq!(failed_test("test counts::on_btrfs ... ok"), None);
+        assert_eq!(failed_test("test result: FAILED. 1 passed"), None);
+    }
 }

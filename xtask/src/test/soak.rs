@@ -2,7 +2,7 @@
 
 use super::{Outcome, live};
 use crate::toolchain::Toolchain;
-use crate::util;
+use crate::util::{self, Stream};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -30,6 +30,9 @@ fn attempt(toolchain: &Toolchain, long: bool) -> Result<Outcome> {
         "--minutes",
         if long { LONG_MINUTES } else { MINUTES },
     ]);
-    util::run(command.arg("--program").arg(program))?;
+    command.arg("--program").arg(program);
+    let mut last = String::new();
+    let done = util::run_heard(&mut command, Stream::Error, |line| last = line.to_owned());
+    done.map_err(|error| error.context(last))?;
     Ok(Outcome::Passed)
 }

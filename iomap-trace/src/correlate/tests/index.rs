@@ -219,9 +219,8 @@ impl Both {
         }
     }
 
-    fn forget(&mut self, (ino, held, cells): &Kept) {
-        let inode = self.index.inode(key(*ino));
-        self.index.forget(inode, *cells, held);
+    fn forget(&mut self, (_, held, cells): &Kept) {
+        self.index.forget(*cells, held);
     }
 
     fn leave(&mut self, at: usize) {

@@ -1,0 +1,135 @@
+//! Names of kernel addresses, for as long as a run lasts: packed, since few are ever asked for.
+
+use foldhash::fast::RandomState;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Read as _;
+
+use super::kallsyms::{Symbol, covers, placed};
+
+/// Functions of a block: some 8 KB of text, in 2 KB.
+const IN_A_BLOCK: usize = 256;
+/// Of what they are packed with, the quickest way.
+const LEVEL: i32 = 1;
+/// Names kept ready: a kernel has some hundred call paths to a failure, so more are none of these.
+const READY: usize = 4096;
+
+/// Functions by address.
+#[derive(Default)]
+pub struct Names {
+    blocks: Vec<Block>,
+    ready: HashMap<u64, String, RandomState>,
+}
+
+/// Functions in a row.
+struct Block {
+    /// Address of the first.
+    first: u64,
+    /// A line each: how far it is from the one before, hexadecimal, its name, and its module if it
+    /// has one.
+    packed: Vec<u8>,
+}
+
+impl Names {
+    /// Those of `symbols`, which come in the order of their addresses.
+    ///
+    /// # Errors
+    /// When they cannot be packed.
+    pub fn of<'a>(symbols: impl Iterator<Item = Symbol<'a>>) -> std::io::Result<Self> {
+        let mut symbols = symbols.filter(|symbol| symbol.address != 0).peekable();
+        let mut names = Self::default();
+        let mut text = String::new();
+        while let Some(first) = symbols.peek().map(|symbol| symbol.address) {
+            text.clear();
+            let mut before = first;
+            for symbol in symbols.by_ref().take(IN_A_BLOCK) {
+                let module = symbol.module.unwrap_or_default();
+                // Writing to a string does not fail.
+                let _ = writeln!(
+                    text,
+                    "{:x} {} {module}",
+                    symbol.address - before,
+                    symbol.name
+                );
+                before = symbol.address;
+            }
+            let packed = zstd::bulk::compress(text.as_bytes(), LEVEL)?;
+            names.blocks.push(Block { first, packed });
+        }
+        Ok(names)
+    }
+
+    /// `name+0x1a`, with ` [module]` for a module's; the bare address when no function covers it.
+    pub fn name(&mut self, address: u64) -> &str {
+        if self.ready.len() >= READY {
+            self.ready.clear();
+        }
+        let blocks = &self.blocks;
+        let name = self.ready.entry(address);
+        name.or_insert_with(|| find(blocks, address).unwrap_or_else(|| format!("{address:#x}")))
+    }
+}
+
+fn find(blocks: &[Block], address: u64) -> Option<String> {
+    let after = blocks.partition_point(|block| block.first <= address);
+    let block = &blocks[after.checked_sub(1)?];
+    let mut text = String::new();
+    let mut lines = zstd::stream::read::Decoder::new(&block.packed[..]).ok()?;
+    lines.read_to_string(&mut text).ok()?;
+    let mut base = block.first;
+    let mut found = None;
+    for line in text.lines() {
+        let mut words = line.splitn(3, ' ');
+        base += u64::from_str_radix(words.next()?, 16).ok()?;
+        if base > address {
+            break;
+        }
+        let (name, module) = (words.next()?, words.next()?);
+        found = Some(Symbol {
+            name,
+            address: base,
+            module: (!module.is_empty()).then_some(module),
+        });
+    }
+    let symbol = found.filter(|symbol| covers(symbol.address, address))?;
+    Some(placed(symbol, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Symbols;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    #[test]
+    fn few_are_kept_ready() {
+        let mut names = Symbols::parse(b"1000 T first\n2000 t second\t[btrfs]\n").names();
+        for address in 0..3 * READY as u64 {
+            names.name(address);
+        }
+        assert!(names.ready.len() <= READY);
+        assert_eq!(names.name(0x2010), "second+0x10 [btrfs]");
+        assert_eq!(names.name(0x2010), "second+0x10 [btrfs]");
+        assert_eq!(names.name(0xfff), "0xfff");
+    }
+
+    proptest! {
+        #[test]
+        fn as_the_symbols_name_them(
+            mut at in vec((0_u64..1 << 22, 0_u8..3), 0..3 * IN_A_BLOCK),
+            asked in vec(0_u64..1 << 23, 1..50),
+        ) {
+            at.sort_unstable();
+            let lines = at.iter().enumerate().map(|(n, (address, module))| match module {
+                0 => format!("{address:x} T kernel_{n}\n"),
+                module => format!("{address:x} t its_{n}\t[module{module}]\n"),
+            });
+            let symbols = Symbols::parse(lines.collect::<String>().as_bytes());
+            let mut names = symbols.names();
+            for address in asked.into_iter().chain(at.iter().map(|(address, _)| *address)) {
+                prop_assert_eq!(names.name(address), symbols.symbolise(address));
+            }
+        }
+    }
+}
