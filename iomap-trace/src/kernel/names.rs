@@ -38,6 +38,7 @@ impl Names {
     pub fn of<'a>(symbols: impl Iterator<Item = Symbol<'a>>) -> std::io::Result<Self> {
         let mut symbols = symbols.filter(|symbol| symbol.address != 0).peekable();
         let mut names = Self::default();
+        let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
         let mut text = String::new();
         while let Some(first) = symbols.peek().map(|symbol| symbol.address) {
             text.clear();
@@ -53,7 +54,7 @@ impl Names {
                 );
                 before = symbol.address;
             }
-            let packed = zstd::bulk::compress(text.as_bytes(), LEVEL)?;
+            let packed = packer.compress(text.as_bytes())?;
             names.blocks.push(Block { first, packed });
         }
         Ok(names)
