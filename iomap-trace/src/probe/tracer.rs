@@ -17,7 +17,7 @@ use super::counters;
 use super::filters::Filters;
 use super::functions::{self, Functions};
 use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, hook_of};
-use super::object;
+use super::object::Opener;
 use super::program::unload_program;
 use super::settings;
 use super::spares::{self, Spares};
@@ -105,26 +105,16 @@ impl Tracer {
         stages.over("function ids");
         let mut passed: Vec<(Plan, String)> = Vec::new();
         let mut last = None;
+        let mut opener = Opener::new(options.verbose);
+        // That of a plan which was refused: the next one is tried with it.
+        let mut another = None;
         for &plan in plans {
             let mut resolved = settings::resolve(kernel, options, plan);
             stages.over("symbols");
-            let mut ebpf = object::open(&resolved, options.verbose)?;
-            if resolved.cast.is_some()
-                && let Err(why) = trial::cast(&mut ebpf)
-            {
-                stages.read_by(format!("helpers, since a cast is refused: {why}"));
-                resolved.without_cast();
-                ebpf = object::open(&resolved, options.verbose)?;
-            } else {
-                stages.read_by(
-                    if resolved.cast.is_some() {
-                        "casts"
-                    } else {
-                        "helpers"
-                    }
-                    .to_owned(),
-                );
-            }
+            let (mut ebpf, own) = match another.take() {
+                Some(ebpf) => (ebpf, false),
+                None => (opener.open(&mut resolved)?, true),
+            };
             stages.over("maps");
             let trial = trial::plan(&mut ebpf, plan, btf.as_ref(), &kernel.privileges);
             stages.over("trial");
@@ -132,8 +122,16 @@ impl Tracer {
                 && plans.len() > 1
             {
                 passed.push((plan, why.clone()));
+                another = Some(ebpf);
                 continue;
             }
+            if !own {
+                // First: the maps of both take much memory.
+                drop(ebpf);
+                ebpf = opener.open(&mut resolved)?;
+                stages.over("maps");
+            }
+            stages.read_by(opener.reads());
             let attacher = Attacher {
                 kernel,
                 resolved: &resolved,
