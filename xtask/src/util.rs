@@ -3,10 +3,12 @@
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use std::env;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// The root of the workspace: cargo says where it is now, not where this program was built.
 pub fn workspace() -> PathBuf {
@@ -83,8 +85,8 @@ pub enum Stream {
     Error,
 }
 
-/// [`run`], and `heard` is called with each line of one stream, which is passed on as it comes: that
-/// stream is no terminal for the command.
+/// [`run`], and `heard` is called in the end with each line of one stream, which is passed on as it
+/// comes: that stream is no terminal for the command.
 ///
 /// # Errors
 /// As those of [`run`].
@@ -94,22 +96,33 @@ pub fn run_heard(command: &mut Command, from: Stream, mut heard: impl FnMut(&str
         Stream::Error => command.stderr(Stdio::piped()),
     };
     let mut child = command.spawn().map_err(|e| cannot_run(command, &e))?;
-    let read: Option<Box<dyn Read>> = match from {
+    let read: Option<Box<dyn Read + Send>> = match from {
         Stream::Out => child.stdout.take().map(|out| Box::new(out) as _),
         Stream::Error => child.stderr.take().map(|error| Box::new(error) as _),
     };
-    let mut lines = BufReader::new(read.context("nothing to listen to")?);
-    let mut line = Vec::new();
-    while lines.read_until(b'\n', &mut line)? > 0 {
-        // Nobody may be there to read it: the command goes on all the same.
-        let _ = match from {
-            Stream::Out => std::io::stdout().write_all(&line),
-            Stream::Error => std::io::stderr().write_all(&line),
-        };
-        heard(String::from_utf8_lossy(&line).trim_end());
-        line.clear();
-    }
+    let mut read = read.context("nothing to listen to")?;
+    let (send, parts) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(len @ 1..) = read.read(&mut part) {
+            // Nobody may be there to read it: the command goes on all the same.
+            let _ = match from {
+                Stream::Out => std::io::stdout().write_all(&part[..len]),
+                Stream::Error => std::io::stderr().write_all(&part[..len]),
+            };
+            let _ = std::io::stdout().flush();
+            if send.send(part[..len].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
     let status = child.wait()?;
+    let mut said = Vec::new();
+    // What it has left behind may hold the stream open, for as long as it likes.
+    while let Ok(part) = parts.recv_timeout(Duration::from_secs(1)) {
+        said.extend(part);
+    }
+    String::from_utf8_lossy(&said).lines().for_each(&mut heard);
     ensure!(status.success(), "`{}` failed: {status}", typed(command));
     Ok(())
 }
@@ -148,6 +161,7 @@ fn cannot_run(command: &Command, error: &std::io::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn failures_name_the_command_and_its_last_words() {
@@ -172,6 +186,14 @@ mod tests {
         let done = run_heard(&mut sh, Stream::Error, |line| heard.push(line.to_owned()));
         assert_eq!(heard, ["first", "last"]);
         assert!(done.unwrap_err().to_string().contains("exit status: 3"));
+        // It is over although somebody holds its standard output.
+        let start = Instant::now();
+        let mut sh = Command::new("sh");
+        sh.args(["-c", "sleep 60 & echo $!"]);
+        let mut left = String::new();
+        run_heard(&mut sh, Stream::Out, |line| left = line.to_owned()).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(50));
+        run(Command::new("kill").arg(left)).unwrap();
     }
 
     #[test]

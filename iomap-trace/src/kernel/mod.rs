@@ -135,8 +135,8 @@ impl Kernel {
         self.symbols.get()
     }
 
-    /// What gives addresses names; no address has one when the symbols cannot be read. All else,
-    /// which takes much memory, is gone by then.
+    /// What gives addresses names; no address has one when the symbols cannot be read. The types,
+    /// which take most of the memory, are gone while they are packed.
     pub fn into_names(self) -> Names {
         let symbols = self.into_symbols();
         symbols.get().map(Symbols::names).unwrap_or_default()

@@ -9,7 +9,7 @@ use super::kallsyms::{Symbol, covers, placed};
 
 /// Functions of a block: some 8 KB of text, in 2 KB.
 const IN_A_BLOCK: usize = 256;
-/// Of what they are packed with, the quickest way.
+/// Of zstd's levels the quickest of those that pack names well.
 const LEVEL: i32 = 1;
 /// Names kept ready: a kernel has some hundred call paths to a failure, so more are none of these.
 const READY: usize = 4096;
@@ -27,7 +27,7 @@ struct Block {
     first: u64,
     /// A line each: how far it is from the one before, hexadecimal, its name, and its module if it
     /// has one.
-    packed: Vec<u8>,
+    packed: Box<[u8]>,
 }
 
 impl Names {
@@ -54,7 +54,8 @@ impl Names {
                 );
                 before = symbol.address;
             }
-            let packed = packer.compress(text.as_bytes())?;
+            // It is made with room for what cannot be packed.
+            let packed = packer.compress(text.as_bytes())?.into_boxed_slice();
             names.blocks.push(Block { first, packed });
         }
         Ok(names)

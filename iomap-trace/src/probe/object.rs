@@ -72,7 +72,7 @@ fn open(resolved: &Resolved, verbose: bool) -> Result<Ebpf> {
 /// A loader without the types of vmlinux: the programs are compiled without relocations.
 ///
 /// `EbpfLoader::new` reads and keeps all of them before it can be told not to (aya 0.14), which
-/// takes 30 MiB of memory and 20 ms for each plan that is tried; it goes on without those that it
+/// takes 30 MiB of memory and 20 ms for each object that is opened; it goes on without those that it
 /// cannot open.
 fn loader<'a>() -> EbpfLoader<'a> {
     let mut loader = blind::run(EbpfLoader::new).unwrap_or_else(EbpfLoader::new);

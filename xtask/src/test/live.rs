@@ -56,9 +56,9 @@ fn attempt(toolchain: &Toolchain, names: &[String], long: bool, program: bool) -
             command.args(["IOMAP_TRACE_LONG=1", "COMPARE_SCHEDULES=1000"]);
         }
         command.arg(test).args(["--ignored", "--test-threads=1"]);
-        let mut of_these = Vec::new();
+        let (mut of_these, mut listed) = (Vec::new(), Listed::default());
         let done = util::run_heard(&mut command, Stream::Out, |line| {
-            of_these.extend(failed_test(line).map(|test| format!("{name} ({test})")));
+            of_these.extend(listed.next(line).map(|test| format!("{name} ({test})")));
         });
         if done.is_err() {
             // The program of the tests itself may have come to a bad end.
@@ -75,9 +75,18 @@ fn attempt(toolchain: &Toolchain, names: &[String], long: bool, program: bool) -
     })
 }
 
-/// The test that a line of libtest says has failed.
-fn failed_test(line: &str) -> Option<&str> {
-    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
+/// Finds the tests that libtest lists in the end as failed.
+#[derive(Default)]
+struct Listed(bool);
+
+impl Listed {
+    /// The test that the next line of its output names.
+    fn next<'a>(&mut self, line: &'a str) -> Option<&'a str> {
+        let test = line.strip_prefix("    ").filter(|_| self.0);
+        // The list of what they have printed begins in the same way, with an empty line.
+        self.0 = line == "failures:" || test.is_some();
+        test
+    }
 }
 
 fn variable(name: &str, value: &std::ffi::OsStr) -> OsString {
@@ -142,11 +151,11 @@ mod tests {
 
     #[test]
     fn failed_tests_are_named() {
-        assert_eq!(
-            failed_test("test counts::on_btrfs ... FAILED"),
-            Some("counts::on_btrfs")
-        );
-        assert_eq!(failed_test("test counts::on_btrfs ... ok"), None);
-        assert_eq!(failed_test("test result: FAILED. 1 passed"), None);
+        let said = "running 3 tests\ntest a ... ok\ntest x::b ... mounted\nFAILED\n\nfailures:\n\n\
+            ---- x::b stdout ----\n    is no test\n\n\nfailures:\n    x::b\n    c\n\n\
+            test result: FAILED. 1 passed; 2 failed\n";
+        let mut listed = Listed::default();
+        let named: Vec<_> = said.lines().filter_map(|line| listed.next(line)).collect();
+        assert_eq!(named, ["x::b", "c"]);
     }
 }

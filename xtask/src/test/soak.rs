@@ -31,8 +31,14 @@ fn attempt(toolchain: &Toolchain, long: bool) -> Result<Outcome> {
         if long { LONG_MINUTES } else { MINUTES },
     ]);
     command.arg("--program").arg(program);
-    let mut last = String::new();
-    let done = util::run_heard(&mut command, Stream::Error, |line| last = line.to_owned());
-    done.map_err(|error| error.context(last))?;
-    Ok(Outcome::Passed)
+    let mut why = None;
+    let done = util::run_heard(&mut command, Stream::Error, |line| {
+        if line.starts_with("error: ") {
+            why = Some(line.to_owned());
+        }
+    });
+    Ok(match (done, why) {
+        (Err(_), Some(why)) => Outcome::Failed(why),
+        (done, _) => done.into(),
+    })
 }
