@@ -271,11 +271,15 @@ fn judge_run(
             joined = join::join(&events, run, log);
             report.faults(&format!("{what}: wrong pair"), &joined.wrong_pairs);
             let unnamed = format!("{what}: holder not named");
+            let unaccounted = joined.unaccounted();
+            for told in &joined.last_seen {
+                report.notes.push(format!("{what}: last seen: {told}"));
+            }
             if log.missed_locks() == 0 {
-                report.faults(&unnamed, &joined.unnamed);
-            } else if let Some(first) = joined.unnamed.first() {
+                report.faults(&unnamed, &unaccounted);
+            } else if let Some(first) = unaccounted.first() {
                 // Accounted for: the lock's own event was missed.
-                let number = joined.unnamed.len();
+                let number = unaccounted.len();
                 report
                     .notes
                     .push(format!("{unnamed}: {number}, the first: {first}"));

@@ -23,6 +23,24 @@ pub struct Joined {
     pub held: u64,
     /// Those whose holder the verdict does not name.
     pub unnamed: Vec<String>,
+    /// Those where it names another one, as the last that was seen to lock the range, and says that
+    /// this is all that it knows.
+    pub last_seen: Vec<String>,
+}
+
+/// What a verdict says whose lock another task gave up: a lock and an attempt that waits for it look
+/// the same then, so the later one is named. Mostly, not always, that is the one.
+const LAST_SEEN: &str = "unlocked by another task";
+/// Of so many locked folios one may be such a case.
+const SELDOM: u64 = 20;
+
+impl Joined {
+    /// Holders that are not named, and for which what the verdicts say does not account.
+    pub fn unaccounted(&self) -> Vec<String> {
+        let often = self.last_seen.len() as u64 * SELDOM > self.held;
+        let last_seen = self.last_seen.iter().filter(|_| often);
+        self.unnamed.iter().chain(last_seen).cloned().collect()
+    }
 }
 
 /// An interval, nanoseconds since boot.
@@ -60,7 +78,12 @@ pub fn join(events: &[Seen], run: &Run, log: &Log) -> Joined {
             let own = |h: &&Holder| held_by_own_events(events, run.ino, h, refusal, case, log);
             if !holders.iter().any(is_named) && !named.iter().any(own) {
                 let (lock, cause) = (holders[0], &case.verdict.cause);
-                joined.unnamed.push(format!(
+                let reason = case.verdict.reason.as_deref().unwrap_or_default();
+                let list = match reason.starts_with(LAST_SEEN) && !case.exact() && case.locked() {
+                    true => &mut joined.last_seen,
+                    false => &mut joined.unnamed,
+                };
+                list.push(format!(
                     "{}: page {} was locked by {} ({}..{}, {}..{} ns), not {cause}",
                     told(case),
                     refusal.index,

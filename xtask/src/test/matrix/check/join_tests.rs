@@ -177,3 +177,19 @@ fn two_locks_one_after_the_other_share_the_time() {
     );
     assert_eq!((joined.pairs, joined.shared), (1, 1));
 }
+
+#[test]
+fn a_verdict_that_knows_only_who_locked_last_may_name_the_one_that_waited() {
+    let mut log = log("extent-lock", 51, (2000, 2100), &[]);
+    log.cases[0].verdict.confidence = "window".to_owned();
+    log.cases[0].verdict.reason = Some(format!("{LAST_SEEN}: 51 is named"));
+    let mut joined = join(&events(), &run(), &log);
+    assert_eq!((joined.held, joined.last_seen.len()), (1, 1));
+    assert!(joined.unnamed.is_empty());
+    // Of one it is the rule, not the exception.
+    assert_eq!(joined.unaccounted().len(), 1);
+    joined.held = SELDOM;
+    assert!(joined.unaccounted().is_empty());
+    log.cases[0].verdict.reason = None;
+    assert_eq!(join(&events(), &run(), &log).unnamed.len(), 1);
+}
