@@ -7,9 +7,6 @@ use std::sync::OnceLock;
 
 use super::{Names, Roots};
 
-/// No kernel function is longer: an address further from its symbol has none.
-const MAX_FUNCTION: u64 = 1 << 20;
-
 /// Suffixes that leave a function whole. (`.part.N` and `.cold` are pieces of one.)
 const WHOLE: &[&str] = &["isra", "constprop", "llvm"];
 
@@ -165,20 +162,9 @@ impl Symbols {
         }
     }
 
-    /// `name+0x1a`, with ` [module]` for a module's; the bare address when no symbol covers it.
-    pub fn symbolise(&self, address: u64) -> String {
-        let after = self.entries.partition_point(|e| e.address <= address);
-        let nearest = after.checked_sub(1).map(|at| self.entries[at].address);
-        let Some(base) = nearest.filter(|base| covers(*base, address)) else {
-            return format!("{address:#x}");
-        };
-        // Of several names of an address the kernel prints the first.
-        let first = self.entries.partition_point(|e| e.address < base);
-        placed(self.symbol(&self.entries[first]), address)
-    }
-
-    /// What names addresses as [`Symbols::symbolise`] does, in a fifth of the memory.
+    /// Their names by address, in a fifth of the memory.
     pub fn names(&self) -> Names {
+        // Of several names of an address the kernel prints the first.
         let ahead = self.entries.iter().map(|e| Some(e.address));
         let firsts = self.entries.iter().zip(std::iter::once(None).chain(ahead));
         let firsts = firsts.filter(|(entry, before)| Some(entry.address) != *before);
@@ -250,17 +236,6 @@ impl Symbols {
         index.sort_unstable();
         index
     }
-}
-
-/// Whether an address can be of the function that begins at `base`, when no other one does between.
-pub(super) fn covers(base: u64, address: u64) -> bool {
-    base != 0 && address.wrapping_sub(base) < MAX_FUNCTION
-}
-
-/// An address in its function, as the kernel prints it.
-pub(super) fn placed(symbol: Symbol<'_>, address: u64) -> String {
-    let module = symbol.module.map(|m| format!(" [{m}]")).unwrap_or_default();
-    format!("{}+{:#x}{module}", symbol.name, address - symbol.address)
 }
 
 /// Address, name and module of a line, when it is a symbol worth keeping.

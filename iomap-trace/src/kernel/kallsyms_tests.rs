@@ -66,14 +66,14 @@ fn a_clone_stands_for_its_function() {
 #[test]
 fn addresses_to_names() {
     let s = Symbols::parse(TEXT.as_bytes());
-    assert_eq!(s.symbolise(0xffff_ffff_8100_001a), "_text+0x1a");
+    assert_eq!(s.names().name(0xffff_ffff_8100_001a), "_text+0x1a");
     assert_eq!(
-        s.symbolise(0xffff_ffff_c000_0011),
+        s.names().name(0xffff_ffff_c000_0011),
         "finish_ordered_fn+0x1 [btrfs]"
     );
-    assert_eq!(s.symbolise(0xffff_ffff_d000_0000), "0xffffffffd0000000");
-    assert_eq!(s.symbolise(1), "0x1");
-    assert_eq!(s.symbolise(u64::MAX), "0xffffffffffffffff");
+    assert_eq!(s.names().name(0xffff_ffff_d000_0000), "0xffffffffd0000000");
+    assert_eq!(s.names().name(1), "0x1");
+    assert_eq!(s.names().name(u64::MAX), "0xffffffffffffffff");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn hidden_addresses_are_a_reason() {
             .contains("kptr_restrict")
     );
     assert_eq!(s.function_with_suffix("schedule").unwrap().address, 0);
-    assert_eq!(s.symbolise(0x10), "0x10");
+    assert_eq!(s.names().name(0x10), "0x10");
     assert_eq!(Symbols::parse(b"").function("x").unwrap_err(), EMPTY);
 }
 
@@ -101,7 +101,10 @@ fn a_file_is_read_across_buffers() {
     };
     let s = Symbols::read(&roots).unwrap();
     assert_eq!(s.len(), 20_000);
-    assert_eq!(s.symbolise(0x1000 + 19_999 * 16 + 3), "function_19999+0x3");
+    assert_eq!(
+        s.names().name(0x1000 + 19_999 * 16 + 3),
+        "function_19999+0x3"
+    );
     assert_eq!(
         s.function("function_777").unwrap().address,
         0x1000 + 777 * 16
@@ -112,7 +115,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(text: Vec<u8>, name: String, address: u64) {
         let s = Symbols::parse(&text);
-        _ = (s.function(&name), s.symbolise(address), s.has_tracepoint(&name), s.hidden());
+        _ = (s.function(&name), s.names().name(address), s.has_tracepoint(&name), s.hidden());
     }
 
     #[test]
@@ -126,6 +129,6 @@ proptest! {
         for symbol in s.iter() {
             prop_assert!(s.has(symbol.name));
         }
-        _ = s.symbolise(address);
+        _ = s.names().name(address);
     }
 }

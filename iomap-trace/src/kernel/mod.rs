@@ -138,12 +138,8 @@ impl Kernel {
     /// What gives addresses names; no address has one when the symbols cannot be read. The types,
     /// which take most of the memory, are gone while they are packed.
     pub fn into_names(self) -> Names {
-        let symbols = self.into_symbols();
-        symbols.get().map(Symbols::names).unwrap_or_default()
-    }
-
-    fn into_symbols(self) -> LazySymbols {
-        self.symbols
+        drop(self.types);
+        self.symbols.get().map(Symbols::names).unwrap_or_default()
     }
 
     /// The type information, or the error that ends the program without it.
