@@ -6,9 +6,9 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The root of the workspace: cargo says where it is now, not where this program was built.
 pub fn workspace() -> PathBuf {
@@ -72,8 +72,7 @@ pub fn typed(command: &Command) -> String {
 /// When it cannot be started or does not exit with 0.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().map_err(|e| cannot_run(command, &e))?;
-    ensure!(status.success(), "`{}` failed: {status}", typed(command));
-    Ok(())
+    ended(command, status)
 }
 
 /// Where a command prints what is listened to.
@@ -85,44 +84,52 @@ pub enum Stream {
     Error,
 }
 
-/// [`run`], and `heard` is called in the end with each line of one stream, which is passed on as it
-/// comes: that stream is no terminal for the command.
+/// [`run`], and what the command said on one stream, which is passed on as it comes: that stream is no
+/// terminal for it.
 ///
 /// # Errors
-/// As those of [`run`].
-pub fn run_heard(command: &mut Command, from: Stream, mut heard: impl FnMut(&str)) -> Result<()> {
+/// When the command cannot be started; how it ended is the first of the two.
+pub fn run_heard(command: &mut Command, from: Stream) -> Result<(Result<()>, String)> {
     match from {
         Stream::Out => command.stdout(Stdio::piped()),
         Stream::Error => command.stderr(Stdio::piped()),
     };
     let mut child = command.spawn().map_err(|e| cannot_run(command, &e))?;
-    let read: Option<Box<dyn Read + Send>> = match from {
-        Stream::Out => child.stdout.take().map(|out| Box::new(out) as _),
-        Stream::Error => child.stderr.take().map(|error| Box::new(error) as _),
-    };
-    let mut read = read.context("nothing to listen to")?;
+    let (out, error) = (child.stdout.take(), child.stderr.take());
     let (send, parts) = mpsc::channel();
+    // One of them is there.
     std::thread::spawn(move || {
-        let mut part = [0; 4096];
-        while let Ok(len @ 1..) = read.read(&mut part) {
-            // Nobody may be there to read it: the command goes on all the same.
-            let _ = match from {
-                Stream::Out => std::io::stdout().write_all(&part[..len]),
-                Stream::Error => std::io::stderr().write_all(&part[..len]),
-            };
-            let _ = std::io::stdout().flush();
-            if send.send(part[..len].to_vec()).is_err() {
-                break;
-            }
+        if let Some(out) = out {
+            pass_on(out, std::io::stdout(), &send);
+        }
+        if let Some(error) = error {
+            pass_on(error, std::io::stderr(), &send);
         }
     });
     let status = child.wait()?;
+    // What it has left behind may hold the stream open, and write to it, for as long as it likes.
+    let until = Instant::now() + Duration::from_secs(1);
     let mut said = Vec::new();
-    // What it has left behind may hold the stream open, for as long as it likes.
-    while let Ok(part) = parts.recv_timeout(Duration::from_secs(1)) {
+    while let Ok(part) = parts.recv_timeout(until.saturating_duration_since(Instant::now())) {
         said.extend(part);
     }
-    String::from_utf8_lossy(&said).lines().for_each(&mut heard);
+    let said = String::from_utf8_lossy(&said).into_owned();
+    Ok((ended(command, status), said))
+}
+
+/// Writes on what is read, as it comes, and sends it.
+fn pass_on(mut read: impl Read, mut to: impl Write, send: &mpsc::Sender<Vec<u8>>) {
+    let mut part = [0; 4096];
+    while let Ok(len @ 1..) = read.read(&mut part) {
+        // Nobody may be there to read it: the command goes on all the same.
+        let _ = to.write_all(&part[..len]).and_then(|()| to.flush());
+        if send.send(part[..len].to_vec()).is_err() {
+            break;
+        }
+    }
+}
+
+fn ended(command: &Command, status: ExitStatus) -> Result<()> {
     ensure!(status.success(), "`{}` failed: {status}", typed(command));
     Ok(())
 }
@@ -161,7 +168,6 @@ fn cannot_run(command: &Command, error: &std::io::Error) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Instant;
 
     #[test]
     fn failures_name_the_command_and_its_last_words() {
@@ -179,21 +185,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_says_is_heard_line_by_line() {
-        let mut heard = Vec::new();
+    fn what_a_command_says_is_heard() {
         let mut sh = Command::new("sh");
         sh.args(["-c", "echo first >&2; printf last >&2; exit 3"]);
-        let done = run_heard(&mut sh, Stream::Error, |line| heard.push(line.to_owned()));
-        assert_eq!(heard, ["first", "last"]);
+        let (done, said) = run_heard(&mut sh, Stream::Error).unwrap();
+        assert_eq!(said.lines().collect::<Vec<_>>(), ["first", "last"]);
         assert!(done.unwrap_err().to_string().contains("exit status: 3"));
         // It is over although somebody holds its standard output.
         let start = Instant::now();
         let mut sh = Command::new("sh");
         sh.args(["-c", "sleep 60 & echo $!"]);
-        let mut left = String::new();
-        run_heard(&mut sh, Stream::Out, |line| left = line.to_owned()).unwrap();
+        let (done, left) = run_heard(&mut sh, Stream::Out).unwrap();
+        done.unwrap();
         assert!(start.elapsed() < Duration::from_secs(50));
-        run(Command::new("kill").arg(left)).unwrap();
+        run(Command::new("kill").arg(left.trim())).unwrap();
     }
 
     #[test]

@@ -56,16 +56,15 @@ fn attempt(toolchain: &Toolchain, names: &[String], long: bool, program: bool) -
             command.args(["IOMAP_TRACE_LONG=1", "COMPARE_SCHEDULES=1000"]);
         }
         command.arg(test).args(["--ignored", "--test-threads=1"]);
-        let (mut of_these, mut listed) = (Vec::new(), Listed::default());
-        let done = util::run_heard(&mut command, Stream::Out, |line| {
-            of_these.extend(listed.next(line).map(|test| format!("{name} ({test})")));
-        });
+        let (done, said) = util::run_heard(&mut command, Stream::Out)?;
         if done.is_err() {
+            let of_these = failed_tests(&said).map(|test| format!("{name} ({test})"));
+            let before = failed.len();
+            failed.extend(of_these);
             // The program of the tests itself may have come to a bad end.
-            if of_these.is_empty() {
-                of_these.push(name);
+            if failed.len() == before {
+                failed.push(name);
             }
-            failed.append(&mut of_these);
         }
     }
     Ok(if failed.is_empty() {
@@ -75,18 +74,11 @@ fn attempt(toolchain: &Toolchain, names: &[String], long: bool, program: bool) -
     })
 }
 
-/// Finds the tests that libtest lists in the end as failed.
-#[derive(Default)]
-struct Listed(bool);
-
-impl Listed {
-    /// The test that the next line of its output names.
-    fn next<'a>(&mut self, line: &'a str) -> Option<&'a str> {
-        let test = line.strip_prefix("    ").filter(|_| self.0);
-        // The list of what they have printed begins in the same way, with an empty line.
-        self.0 = line == "failures:" || test.is_some();
-        test
-    }
+/// The tests that libtest lists in the end as failed. The list of what they have printed begins in the
+/// same way, with an empty line.
+fn failed_tests(said: &str) -> impl Iterator<Item = &str> {
+    let lists = said.split("\nfailures:\n").skip(1);
+    lists.flat_map(|list| list.lines().map_while(|line| line.strip_prefix("    ")))
 }
 
 fn variable(name: &str, value: &std::ffi::OsStr) -> OsString {
@@ -154,8 +146,7 @@ mod tests {
         let said = "running 3 tests\ntest a ... ok\ntest x::b ... mounted\nFAILED\n\nfailures:\n\n\
             ---- x::b stdout ----\n    is no test\n\n\nfailures:\n    x::b\n    c\n\n\
             test result: FAILED. 1 passed; 2 failed\n";
-        let mut listed = Listed::default();
-        let named: Vec<_> = said.lines().filter_map(|line| listed.next(line)).collect();
+        let named: Vec<_> = failed_tests(said).collect();
         assert_eq!(named, ["x::b", "c"]);
     }
 }

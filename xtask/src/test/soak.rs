@@ -31,14 +31,10 @@ fn attempt(toolchain: &Toolchain, long: bool) -> Result<Outcome> {
         if long { LONG_MINUTES } else { MINUTES },
     ]);
     command.arg("--program").arg(program);
-    let mut why = None;
-    let done = util::run_heard(&mut command, Stream::Error, |line| {
-        if line.starts_with("error: ") {
-            why = Some(line.to_owned());
-        }
-    });
+    let (done, said) = util::run_heard(&mut command, Stream::Error)?;
+    let why = said.lines().rfind(|line| line.starts_with("error: "));
     Ok(match (done, why) {
-        (Err(_), Some(why)) => Outcome::Failed(why),
+        (Err(_), Some(why)) => Outcome::Failed(why.to_owned()),
         (done, _) => done.into(),
     })
 }
