@@ -151,17 +151,24 @@ pub fn returned<C: EbpfContext>(ctx: &C, mapping: u64, errno: i32) {
     }
 }
 
-/// Before 6.1 `generic_file_direct_write()` calls it directly both times: after the data was
-/// written there is less left in the iterator.
+/// The second invalidation has a function of its own, but `generic_file_direct_write()` calls it
+/// directly both times before 6.1, and the program on that function may have been missed.
 #[inline(always)]
 fn phase(dio: &Dio) -> u32 {
-    let written = dio.stage == STAGE_GENERIC
-        && member!(dio.iter, iov_iter_count as u64).is_ok_and(|left| left < dio.count);
-    if dio.stage == STAGE_POST || written {
+    if dio.stage == STAGE_POST || written(dio) {
         PHASE_POST
     } else {
         PHASE_PRE
     }
+}
+
+/// Whether there is less left in the iterator than at the begin. One that completes elsewhere may be
+/// gone.
+#[inline(always)]
+fn written(dio: &Dio) -> bool {
+    (dio.stage == STAGE_GENERIC || dio.queued == 0)
+        && dio.iter != 0
+        && member!(dio.iter, iov_iter_count as u64).is_ok_and(|left| left < dio.count)
 }
 
 #[inline(always)]
@@ -200,7 +207,8 @@ pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
         Some(own) => {
             // SAFETY: this entry is only written by this task.
             let own = unsafe { &mut *own };
-            if own.told == 1 || own.stage != STAGE_POST {
+            // Also where it was not seen to begin with this, it is the write that has failed.
+            if own.told == 1 || own.stage != STAGE_POST && !written(own) {
                 return;
             }
             own.told = 1;

@@ -25,9 +25,10 @@ pub struct Dio {
     pub count: u64,
     pub cgroup: u64,
     pub mapping_flags: u64,
-    /// Generic writes: the iterator, which shrinks as the data is written. Writes through iomap
-    /// that complete: the `iomap_dio`.
+    /// The iterator, which shrinks as the data is written; 0 where the begin was not seen.
     pub iter: u64,
+    /// The `iomap_dio` of a write that completes, where it is known.
+    pub iomap_dio: u64,
     /// When the invalidation that runs began (kprobes only), 0 outside.
     pub invalidating_ns: u64,
     /// The folio whose release was asked for last (kprobes only), and when.

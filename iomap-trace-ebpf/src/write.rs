@@ -73,9 +73,9 @@ fn begin_write<C: EbpfContext>(
     own.kiocb = 0;
     describe(own, kiocb)?;
     own.count = words.at(offset!(iov_iter_count))?;
+    own.iter = iter;
     if generic {
         own.stage = STAGE_GENERIC;
-        own.iter = iter;
     }
     own.faults = 0;
     watch(ctx, own.mapping)?;
@@ -283,7 +283,7 @@ fn completing(kiocb: u64, mapping: u64, len: u64, stage: u32, iomap_dio: u64) ->
     if own.kiocb == kiocb && own.queued == 0 && own.mapping == mapping {
         at_stage(own, len, stage);
         if iomap_dio != 0 {
-            own.iter = iomap_dio;
+            own.iomap_dio = iomap_dio;
         }
         return Ok(());
     }
@@ -299,7 +299,7 @@ fn completing(kiocb: u64, mapping: u64, len: u64, stage: u32, iomap_dio: u64) ->
         _ => describe(own, kiocb)?,
     }
     at_stage(own, len, stage);
-    own.iter = iomap_dio;
+    own.iomap_dio = iomap_dio;
     own.kiocb = kiocb;
     Ok(())
 }
@@ -330,7 +330,7 @@ pub fn complete_begin(iomap_dio: u64) -> Result<(), Fault> {
             if words.half(offset!(dio_error))? == 0 {
                 let len = words.at(offset!(dio_size))?;
                 at_stage(own, len, if len == 0 { STAGE_EMPTY } else { STAGE_POST });
-                own.iter = iomap_dio;
+                own.iomap_dio = iomap_dio;
             }
             return Ok(());
         }
@@ -357,7 +357,7 @@ pub fn complete_end(iomap_dio: u64, ret: i64) -> Option<&'static Dio> {
     // SAFETY: this entry is only written by this task.
     let dio = unsafe { &mut *own()? };
     let completes = dio.stage == STAGE_EMPTY || dio.stage == STAGE_POST;
-    if !completes || iomap_dio != 0 && dio.iter != 0 && dio.iter != iomap_dio {
+    if !completes || iomap_dio != 0 && dio.iomap_dio != 0 && dio.iomap_dio != iomap_dio {
         return None;
     }
     let kiocb = dio.kiocb;

@@ -89,7 +89,9 @@ const DIO_NEEDS: &[&str] = &[
     "mapping_wb_err",
 ];
 
-/// Evidence first, failures last: when the first failure is seen, its evidence is there.
+/// Evidence first, failures last: when the first failure is seen, its evidence is there. Of a direct
+/// write the end comes first, and its begin last: what is known of a write that is over would be
+/// believed of the next one of its task.
 pub const HOOKS: &[Hook] = &[
     Hook {
         name: "dirty",
@@ -266,6 +268,97 @@ pub const HOOKS: &[Hook] = &[
         without: "no tracepoint for it: the page cache is walked instead",
     },
     Hook {
+        name: DIO,
+        ways: &[
+            Way {
+                plans: &[Plan::Fexit],
+                parts: &[
+                    part(&[
+                        &[
+                            raw("dio_complete", "iomap_dio_complete"),
+                            fentry("fentry_post", POST),
+                            raw("dio_begin", "iomap_dio_rw_begin"),
+                        ],
+                        // From 5.11 it has seven arguments, of which trampolines take six up to 6.5.
+                        &[
+                            fexit("fexit_complete", "iomap_dio_complete"),
+                            fentry("fentry_complete", "iomap_dio_complete"),
+                            fentry("fentry_post", POST),
+                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                        ],
+                        &[
+                            fexit("fexit_complete", "iomap_dio_complete"),
+                            fentry("fentry_complete", "iomap_dio_complete"),
+                            fentry("fentry_dio_rw", "__iomap_dio_rw"),
+                        ],
+                    ])
+                    .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
+                    telling(FEXIT_GENERIC),
+                ],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: None,
+            },
+            Way {
+                plans: &[Plan::Fexit],
+                parts: &[
+                    part(&[&[
+                        fexit("fexit_complete", "iomap_dio_complete"),
+                        fentry("fentry_complete", "iomap_dio_complete"),
+                        fentry("fentry_post", POST),
+                    ]])
+                    .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
+                    telling(FEXIT_GENERIC),
+                ],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: Some("sees no begin of a write, nor one that btrfs turns buffered itself"),
+            },
+            Way {
+                plans: &[Plan::Kprobe],
+                parts: &[
+                    part(&[
+                        &[
+                            raw("dio_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_post", POST),
+                            raw("dio_begin", "iomap_dio_rw_begin"),
+                        ],
+                        &[
+                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_post", POST),
+                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                        ],
+                        &[
+                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_complete", "iomap_dio_complete"),
+                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
+                        ],
+                    ])
+                    .in_standby(Standby::StoodInFor(&[kprobe("kprobe_post_note", POST)])),
+                    telling(optional(&[&[
+                        kretprobe("kretprobe_generic", GENERIC),
+                        kprobe("kprobe_generic", GENERIC),
+                    ]])),
+                ],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: None,
+            },
+            Way {
+                plans: &[Plan::Tracepoint],
+                parts: &[
+                    part(&[DIO_TRACEPOINTS]).in_standby(Standby::StoodInFor(&[DIO_COMPLETE_NOTE]))
+                ],
+                needs: DIO_NEEDS,
+                wants: &[],
+                limit: None,
+            },
+        ],
+        filesystem: None,
+        without: "",
+    },
+    Hook {
         name: STALE_WARN,
         ways: &[
             Way {
@@ -291,97 +384,6 @@ pub const HOOKS: &[Hook] = &[
         ],
         filesystem: None,
         without: "no tracepoint for it: left folios and wb_err tell",
-    },
-    Hook {
-        name: DIO,
-        ways: &[
-            Way {
-                plans: &[Plan::Fexit],
-                parts: &[
-                    part(&[
-                        &[
-                            fentry("fentry_post", POST),
-                            raw("dio_complete", "iomap_dio_complete"),
-                            raw("dio_begin", "iomap_dio_rw_begin"),
-                        ],
-                        // From 5.11 it has seven arguments, of which trampolines take six up to 6.5.
-                        &[
-                            fentry("fentry_post", POST),
-                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
-                            fentry("fentry_complete", "iomap_dio_complete"),
-                            fexit("fexit_complete", "iomap_dio_complete"),
-                        ],
-                        &[
-                            fentry("fentry_dio_rw", "__iomap_dio_rw"),
-                            fentry("fentry_complete", "iomap_dio_complete"),
-                            fexit("fexit_complete", "iomap_dio_complete"),
-                        ],
-                    ])
-                    .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
-                    telling(FEXIT_GENERIC),
-                ],
-                needs: DIO_NEEDS,
-                wants: &[],
-                limit: None,
-            },
-            Way {
-                plans: &[Plan::Fexit],
-                parts: &[
-                    part(&[&[
-                        fentry("fentry_post", POST),
-                        fentry("fentry_complete", "iomap_dio_complete"),
-                        fexit("fexit_complete", "iomap_dio_complete"),
-                    ]])
-                    .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
-                    telling(FEXIT_GENERIC),
-                ],
-                needs: DIO_NEEDS,
-                wants: &[],
-                limit: Some("sees no begin of a write, nor one that btrfs turns buffered itself"),
-            },
-            Way {
-                plans: &[Plan::Kprobe],
-                parts: &[
-                    part(&[
-                        &[
-                            kprobe("kprobe_post", POST),
-                            raw("dio_complete", "iomap_dio_complete"),
-                            raw("dio_begin", "iomap_dio_rw_begin"),
-                        ],
-                        &[
-                            kprobe("kprobe_post", POST),
-                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
-                            kprobe("kprobe_complete", "iomap_dio_complete"),
-                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
-                        ],
-                        &[
-                            kprobe("kprobe_dio_rw", "__iomap_dio_rw"),
-                            kprobe("kprobe_complete", "iomap_dio_complete"),
-                            kretprobe("kretprobe_complete", "iomap_dio_complete"),
-                        ],
-                    ])
-                    .in_standby(Standby::StoodInFor(&[kprobe("kprobe_post_note", POST)])),
-                    telling(optional(&[&[
-                        kretprobe("kretprobe_generic", GENERIC),
-                        kprobe("kprobe_generic", GENERIC),
-                    ]])),
-                ],
-                needs: DIO_NEEDS,
-                wants: &[],
-                limit: None,
-            },
-            Way {
-                plans: &[Plan::Tracepoint],
-                parts: &[
-                    part(&[DIO_TRACEPOINTS]).in_standby(Standby::StoodInFor(&[DIO_COMPLETE_NOTE]))
-                ],
-                needs: DIO_NEEDS,
-                wants: &[],
-                limit: None,
-            },
-        ],
-        filesystem: None,
-        without: "",
     },
     Hook {
         name: ESSENTIAL,
@@ -433,18 +435,35 @@ pub const HOOKS: &[Hook] = &[
 
 const INVALIDATE_NEEDS: &[&str] = &["inode_i_mapping", "inode_i_ino", "inode_i_sb", "sb_s_dev"];
 
+/// The programs that tell of failures are to be detached first, and of a hook what was attached first:
+/// a failure that is told without the others would be told wrongly. By this they are sorted; what the
+/// table does not have comes last.
+pub fn detached_at(program: &str) -> (usize, usize) {
+    let program = program.strip_suffix("_spare").unwrap_or(program);
+    let places = HOOKS.iter().rev().map(|hook| {
+        let mut programs = programs_of(hook);
+        programs.position(|name| name == program)
+    });
+    let mut places = places.enumerate();
+    places
+        .find_map(|(hook, place)| Some((hook, place?)))
+        .unwrap_or((HOOKS.len(), 0))
+}
+
+/// The programs of a hook, in the order of the table.
+fn programs_of(hook: &Hook) -> impl Iterator<Item = &'static str> {
+    let parts = hook.ways.iter().flat_map(|way| way.parts);
+    let choices = parts.flat_map(|part| part.choices);
+    choices
+        .flat_map(|choice| *choice)
+        .map(|attach| attach.program)
+}
+
 /// The hooks for which a program runs; none for a program that the table does not have.
 pub fn hook_of(program: &str) -> &'static [&'static str] {
-    let has = |hook: &&Hook| {
-        let parts = hook.ways.iter().flat_map(|way| way.parts);
-        let mut attached = parts
-            .flat_map(|part| part.choices)
-            .flat_map(|choice| *choice);
-        attached.any(|attach| attach.program == program)
-    };
     HOOKS
         .iter()
-        .find(has)
+        .find(|hook| programs_of(hook).any(|name| name == program))
         .map_or(&[], |hook| std::slice::from_ref(&hook.name))
 }
 
@@ -470,6 +489,63 @@ mod tests {
             }
         }
         assert_eq!(HOOKS.last().map(|h| h.name), Some(ESSENTIAL));
+    }
+
+    #[test]
+    fn what_tells_of_failures_is_detached_first() {
+        let mut programs = [
+            "page_dirtied",
+            "dio_begin_spare",
+            "dio_complete",
+            "fentry_post_note",
+            "fentry_stale_warn",
+            "fexit_invalidate",
+            "dio_begin",
+            "invalidate_fail",
+            "fentry_post",
+        ];
+        programs.sort_by_key(|program| detached_at(program));
+        assert_eq!(
+            programs,
+            [
+                "fexit_invalidate",
+                "invalidate_fail",
+                "fentry_stale_warn",
+                "dio_complete",
+                "fentry_post",
+                "dio_begin_spare",
+                "dio_begin",
+                "page_dirtied",
+                "fentry_post_note",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_write_is_seen_before_its_begin() {
+        let dio = HOOKS.iter().find(|hook| hook.name == DIO).unwrap();
+        let parts = dio.ways.iter().flat_map(|way| way.parts);
+        for choice in parts.flat_map(|part| part.choices) {
+            let of = |words: &[&str]| {
+                let mut programs = choice.iter().map(|attach| attach.program);
+                let is = |program: &str| words.iter().any(|word| program.ends_with(word));
+                programs.position(is)
+            };
+            let end = of(&[
+                "dio_complete",
+                "fexit_complete",
+                "kretprobe_complete",
+                "exit_generic",
+                "kretprobe_generic",
+            ]);
+            let post = of(&["fentry_post", "kprobe_post"]);
+            let begin = of(&["dio_begin", "dio_rw", "entry_generic", "kprobe_generic"]);
+            assert_eq!(end, Some(0), "{choice:?}");
+            assert!(
+                begin.is_none_or(|begin| begin + 1 == choice.len() && post < Some(begin)),
+                "{choice:?}"
+            );
+        }
     }
 
     #[test]

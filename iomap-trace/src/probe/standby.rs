@@ -103,9 +103,6 @@ impl Standby {
             failed: Vec::new(),
             took: Duration::ZERO,
         };
-        if let Err(e) = follow_writes(ebpf) {
-            roused.failed.push((DIO, format!("{e:#}")));
-        }
         for waiting in std::mem::take(&mut self.waiting) {
             let attached = match ebpf.program_mut(waiting.program) {
                 Some(program) => attach_to(program, &waiting.target).map(drop),
@@ -115,6 +112,10 @@ impl Standby {
                 let why = format!("{} {}: {}", waiting.program, waiting.target, root_cause(e));
                 roused.failed.push((waiting.hook, why));
             }
+        }
+        // Not before: a write whose end is not seen would be taken for the next one of its task.
+        if let Err(e) = follow_writes(ebpf) {
+            roused.failed.push((DIO, format!("{e:#}")));
         }
         for program in std::mem::take(&mut self.stand_ins) {
             unload(ebpf, program);

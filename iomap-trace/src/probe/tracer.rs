@@ -16,7 +16,7 @@ use super::cost::Cost;
 use super::counters;
 use super::filters::Filters;
 use super::functions::{self, Functions};
-use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, hook_of};
+use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, detached_at, hook_of};
 use super::object::Opener;
 use super::program::unload_program;
 use super::settings;
@@ -292,7 +292,9 @@ impl Tracer {
 
     /// Detaches and unloads every program. The counters stay.
     pub fn detach(&mut self) {
-        for (_, program) in self.ebpf.programs_mut() {
+        let mut programs: Vec<_> = self.ebpf.programs_mut().collect();
+        programs.sort_by_key(|(name, _)| detached_at(name));
+        for (_, program) in programs {
             unload_program(program);
         }
         // Detaching does not wait for a program that runs right now; a grace period of RCU does.
