@@ -29,7 +29,7 @@ pub fn fexit_generic(_ctx: FExitContext) -> i32 {
     0
 }
 
-/// `kiocb_invalidate_post_direct_write(kiocb, count)`, since 6.1.
+/// `kiocb_invalidate_post_direct_write(kiocb, count)`, since 6.5 and in the stable series 6.1.
 #[fentry]
 pub fn fentry_post(ctx: FEntryContext) -> i32 {
     if write::post_begin(ctx.arg(0), ctx.arg(1)).is_err() {

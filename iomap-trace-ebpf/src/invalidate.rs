@@ -140,43 +140,47 @@ pub fn returned<C: EbpfContext>(ctx: &C, mapping: u64, errno: i32) {
     }
     own.told = 1;
     write::name(own);
-    let phase = phase(own);
+    let done = invalidated_after(own);
+    let phase = if done.is_some() {
+        PHASE_POST
+    } else {
+        PHASE_PRE
+    };
     count(if phase == PHASE_PRE {
         Counter::InvalidateSeen
     } else {
         Counter::PostSeen
     });
-    if tell(ctx, own, phase, errno).is_err() {
+    if tell(ctx, own, done.unwrap_or(own.count), phase, errno).is_err() {
         count(Counter::FailureLost);
     }
 }
 
-/// The second invalidation has a function of its own, but `generic_file_direct_write()` calls it
-/// directly both times before 6.1, and the program on that function may have been missed.
+/// The bytes that were written, when the invalidation is the one after that. The second one is made in
+/// `kiocb_invalidate_post_direct_write()`, but before 6.5 `generic_file_direct_write()` calls
+/// `invalidate_inode_pages2_range()` both times itself, and the program on the former may have been
+/// missed: then there is less left in the iterator than at the begin.
 #[inline(always)]
-fn phase(dio: &Dio) -> u32 {
-    if dio.stage == STAGE_POST || written(dio) {
-        PHASE_POST
-    } else {
-        PHASE_PRE
+fn invalidated_after(dio: &Dio) -> Option<u64> {
+    if dio.stage == STAGE_POST {
+        return Some(dio.count);
     }
-}
-
-/// Whether there is less left in the iterator than at the begin. One that completes elsewhere may be
-/// gone.
-#[inline(always)]
-fn written(dio: &Dio) -> bool {
-    (dio.stage == STAGE_GENERIC || dio.queued == 0)
-        && dio.iter != 0
-        && member!(dio.iter, iov_iter_count as u64).is_ok_and(|left| left < dio.count)
+    // Inside the generic function the iterator is there for certain; else only that of a write which
+    // its task waits for.
+    if dio.iter == 0 || dio.stage != STAGE_GENERIC && dio.queued == 1 {
+        return None;
+    }
+    let left = member!(dio.iter, iov_iter_count as u64).ok()?;
+    (left < dio.count).then(|| dio.count - left)
 }
 
 #[inline(always)]
-fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, phase: u32, errno: i32) -> Result<(), Fault> {
+fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, len: u64, phase: u32, errno: i32) -> Result<(), Fault> {
     let mapping = dio.mapping;
     let host = member!(mapping, mapping_host as u64)?;
     let record = failure::record(Scratch::Returned)?;
     failure::prepare(record, dio, host);
+    record.len = len;
     record.phase = phase;
     record.errno = errno;
     if failure::filtered(record) {
@@ -203,22 +207,27 @@ pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
         count(Counter::FailureLost);
         return;
     };
-    match write::own() {
+    // SAFETY: this entry is only written by this task.
+    let own = write::own().map(|own| unsafe { &mut *own });
+    let same = |own: &&mut Dio| write::mapping_of_file(file).is_ok_and(|m| m == own.mapping);
+    match own.filter(same) {
         Some(own) => {
-            // SAFETY: this entry is only written by this task.
-            let own = unsafe { &mut *own };
-            // Also where it was not seen to begin with this, it is the write that has failed.
-            if own.told == 1 || own.stage != STAGE_POST && !written(own) {
+            if own.told == 1 {
                 return;
             }
+            count(Counter::PostSeen);
+            let Some(done) = invalidated_after(own) else {
+                count(Counter::FailureLost);
+                return;
+            };
             own.told = 1;
             write::name(own);
-            count(Counter::PostSeen);
             if own.invalidating_ns != 0 {
                 count(Counter::ReturnLost);
             }
             // SAFETY: two values of whole words.
             unsafe { mem::copy(dio, own) };
+            dio.count = done;
         }
         None => {
             // Of a write that is not followed: in standby, or begun before we were.

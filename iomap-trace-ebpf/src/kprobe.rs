@@ -38,7 +38,7 @@ pub fn kretprobe_generic(_ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// `kiocb_invalidate_post_direct_write(kiocb, count)`, since 6.1.
+/// `kiocb_invalidate_post_direct_write(kiocb, count)`, since 6.5 and in the stable series 6.1.
 #[kprobe]
 pub fn kprobe_post(ctx: ProbeContext) -> u32 {
     if write::post_begin(arg(&ctx, 0), arg(&ctx, 1)).is_err() {

@@ -25,9 +25,11 @@ pub struct Dio {
     pub count: u64,
     pub cgroup: u64,
     pub mapping_flags: u64,
-    /// The iterator, which shrinks as the data is written; 0 where the begin was not seen.
+    /// The iterator, which shrinks as the data is written; 0 where the begin was not seen. Once a
+    /// write is `queued`, it may be gone.
     pub iter: u64,
-    /// The `iomap_dio` of a write that completes, where it is known.
+    /// The `iomap_dio` of a write that completes, where it is known. A generic write has none, and
+    /// the iterator here: no other write's completion is taken for its own.
     pub iomap_dio: u64,
     /// When the invalidation that runs began (kprobes only), 0 outside.
     pub invalidating_ns: u64,

@@ -76,6 +76,7 @@ fn begin_write<C: EbpfContext>(
     own.iter = iter;
     if generic {
         own.stage = STAGE_GENERIC;
+        own.iomap_dio = iter;
     }
     own.faults = 0;
     watch(ctx, own.mapping)?;
@@ -202,7 +203,12 @@ pub fn taken(kiocb: u64) -> Option<*mut Dio> {
 /// The page cache that a kiocb is for.
 #[inline(always)]
 pub fn mapping_of(kiocb: u64) -> Result<u64, Fault> {
-    let file = some(glance!(kiocb, kiocb_ki_filp as u64)?)?;
+    mapping_of_file(some(glance!(kiocb, kiocb_ki_filp as u64)?)?)
+}
+
+/// The page cache of a file.
+#[inline(always)]
+pub fn mapping_of_file(file: u64) -> Result<u64, Fault> {
     some(glance!(file, file_f_mapping as u64)?)
 }
 

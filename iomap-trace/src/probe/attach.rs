@@ -160,7 +160,7 @@ impl Attacher<'_> {
                     if let Some(standby) = &self.standby {
                         standby.borrow_mut().drop_hook(hook);
                     }
-                    for attach in way.parts.iter().flat_map(|p| p.choices).flat_map(|c| *c) {
+                    for attach in way.attaches().rev() {
                         self.give_up(ebpf, attach.program);
                     }
                     return Err(why);
@@ -196,7 +196,8 @@ impl Attacher<'_> {
                 }
                 Err(why) => reasons.push(why),
             }
-            for attach in *choice {
+            // The last one first: what ends a write is not to go before what begins one.
+            for attach in choice.iter().rev() {
                 self.give_up(ebpf, attach.program);
             }
         }

@@ -75,11 +75,7 @@ impl Functions {
 
 /// The functions that programs for fentry and fexit of `hooks` go to.
 pub fn targets(hooks: &'static [Hook]) -> impl Iterator<Item = &'static str> {
-    let parts = hooks.iter().flat_map(|hook| hook.ways);
-    let parts = parts.flat_map(|way| way.parts);
-    let attaches = parts
-        .flat_map(|part| part.choices)
-        .flat_map(|choice| *choice);
+    let attaches = hooks.iter().flat_map(Hook::attaches);
     attaches
         .filter(|attach| matches!(attach.kind, Kind::Fentry | Kind::Fexit))
         .map(|attach| attach.target)

@@ -76,6 +76,14 @@ pub struct Way {
     pub limit: Option<&'static str>,
 }
 
+impl Way {
+    /// All programs that may be attached, in the order in which that is tried.
+    pub fn attaches(&self) -> impl DoubleEndedIterator<Item = &'static Attach> + use<> {
+        let choices = self.parts.iter().flat_map(|part| part.choices);
+        choices.flat_map(|choice| *choice)
+    }
+}
+
 /// A hook.
 #[derive(Debug)]
 pub struct Hook {
@@ -86,6 +94,13 @@ pub struct Hook {
     pub filesystem: Option<&'static str>,
     /// Why there is none, where no way fits the plan.
     pub without: &'static str,
+}
+
+impl Hook {
+    /// As [`Way::attaches`], of all ways.
+    pub fn attaches(&self) -> impl Iterator<Item = &'static Attach> + use<> {
+        self.ways.iter().flat_map(Way::attaches)
+    }
 }
 
 /// A constant of the kernel that a hook wants.

@@ -77,6 +77,10 @@ const FEXIT_GENERIC: Part = optional(&[&[
     fexit("fexit_generic", GENERIC),
     fentry("fentry_generic", GENERIC),
 ]]);
+const KPROBE_GENERIC: Part = optional(&[&[
+    kretprobe("kretprobe_generic", GENERIC),
+    kprobe("kprobe_generic", GENERIC),
+]]);
 /// What every begin of a direct write reads.
 const DIO_NEEDS: &[&str] = &[
     "kiocb_ki_filp",
@@ -273,6 +277,7 @@ pub const HOOKS: &[Hook] = &[
             Way {
                 plans: &[Plan::Fexit],
                 parts: &[
+                    telling(FEXIT_GENERIC),
                     part(&[
                         &[
                             raw("dio_complete", "iomap_dio_complete"),
@@ -293,7 +298,6 @@ pub const HOOKS: &[Hook] = &[
                         ],
                     ])
                     .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
-                    telling(FEXIT_GENERIC),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
@@ -302,13 +306,13 @@ pub const HOOKS: &[Hook] = &[
             Way {
                 plans: &[Plan::Fexit],
                 parts: &[
+                    telling(FEXIT_GENERIC),
                     part(&[&[
                         fexit("fexit_complete", "iomap_dio_complete"),
                         fentry("fentry_complete", "iomap_dio_complete"),
                         fentry("fentry_post", POST),
                     ]])
                     .in_standby(Standby::StoodInFor(&[fentry("fentry_post_note", POST)])),
-                    telling(FEXIT_GENERIC),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
@@ -317,6 +321,7 @@ pub const HOOKS: &[Hook] = &[
             Way {
                 plans: &[Plan::Kprobe],
                 parts: &[
+                    telling(KPROBE_GENERIC),
                     part(&[
                         &[
                             raw("dio_complete", "iomap_dio_complete"),
@@ -336,10 +341,6 @@ pub const HOOKS: &[Hook] = &[
                         ],
                     ])
                     .in_standby(Standby::StoodInFor(&[kprobe("kprobe_post_note", POST)])),
-                    telling(optional(&[&[
-                        kretprobe("kretprobe_generic", GENERIC),
-                        kprobe("kprobe_generic", GENERIC),
-                    ]])),
                 ],
                 needs: DIO_NEEDS,
                 wants: &[],
@@ -435,35 +436,29 @@ pub const HOOKS: &[Hook] = &[
 
 const INVALIDATE_NEEDS: &[&str] = &["inode_i_mapping", "inode_i_ino", "inode_i_sb", "sb_s_dev"];
 
-/// The programs that tell of failures are to be detached first, and of a hook what was attached first:
-/// a failure that is told without the others would be told wrongly. By this they are sorted; what the
-/// table does not have comes last.
+/// Programs sorted by this are in the order in which they are to be detached: first the hooks that tell
+/// of failures, which without the others would tell them wrongly, and of a hook the end of a write
+/// before its begin, as it tells, too. What the table does not have comes last.
 pub fn detached_at(program: &str) -> (usize, usize) {
-    let program = program.strip_suffix("_spare").unwrap_or(program);
-    let places = HOOKS.iter().rev().map(|hook| {
-        let mut programs = programs_of(hook);
-        programs.position(|name| name == program)
-    });
-    let mut places = places.enumerate();
-    places
-        .find_map(|(hook, place)| Some((hook, place?)))
+    let program = spared(program);
+    let of_hook = |hook: &Hook| hook.attaches().position(|attach| attach.program == program);
+    let mut hooks = HOOKS.iter().rev().enumerate();
+    hooks
+        .find_map(|(at, hook)| Some((at, of_hook(hook)?)))
         .unwrap_or((HOOKS.len(), 0))
 }
 
-/// The programs of a hook, in the order of the table.
-fn programs_of(hook: &Hook) -> impl Iterator<Item = &'static str> {
-    let parts = hook.ways.iter().flat_map(|way| way.parts);
-    let choices = parts.flat_map(|part| part.choices);
-    choices
-        .flat_map(|choice| *choice)
-        .map(|attach| attach.program)
+/// The program that a spare stands in for, or the program itself.
+pub fn spared(program: &str) -> &str {
+    program.strip_suffix("_spare").unwrap_or(program)
 }
 
 /// The hooks for which a program runs; none for a program that the table does not have.
 pub fn hook_of(program: &str) -> &'static [&'static str] {
+    let has = |hook: &&Hook| hook.attaches().any(|attach| attach.program == program);
     HOOKS
         .iter()
-        .find(|hook| programs_of(hook).any(|name| name == program))
+        .find(has)
         .map_or(&[], |hook| std::slice::from_ref(&hook.name))
 }
 
@@ -523,28 +518,30 @@ mod tests {
 
     #[test]
     fn the_end_of_a_write_is_seen_before_its_begin() {
+        let generic = |attach: &Attach| attach.target == GENERIC;
+        // Of which the first ends what the others begin.
+        let ends = ["complete", "exit_generic", "kretprobe_generic"];
+        let begins = ["dio_begin", "dio_rw", "entry_generic", "kprobe_generic"];
         let dio = HOOKS.iter().find(|hook| hook.name == DIO).unwrap();
-        let parts = dio.ways.iter().flat_map(|way| way.parts);
-        for choice in parts.flat_map(|part| part.choices) {
-            let of = |words: &[&str]| {
-                let mut programs = choice.iter().map(|attach| attach.program);
-                let is = |program: &str| words.iter().any(|word| program.ends_with(word));
-                programs.position(is)
-            };
-            let end = of(&[
-                "dio_complete",
-                "fexit_complete",
-                "kretprobe_complete",
-                "exit_generic",
-                "kretprobe_generic",
-            ]);
-            let post = of(&["fentry_post", "kprobe_post"]);
-            let begin = of(&["dio_begin", "dio_rw", "entry_generic", "kprobe_generic"]);
-            assert_eq!(end, Some(0), "{choice:?}");
-            assert!(
-                begin.is_none_or(|begin| begin + 1 == choice.len() && post < Some(begin)),
-                "{choice:?}"
-            );
+        for way in dio.ways {
+            let first_other = way.attaches().position(|attach| !generic(attach));
+            let last_generic = way
+                .attaches()
+                .enumerate()
+                .filter(|(_, a)| generic(a))
+                .last();
+            assert!(last_generic.is_none_or(|(at, _)| Some(at) < first_other));
+            for choice in way.parts.iter().flat_map(|part| part.choices) {
+                let at = |words: &[&str]| {
+                    let is = |word: &&str| choice.iter().position(|a| a.program.ends_with(word));
+                    words.iter().find_map(is)
+                };
+                assert_eq!(at(&ends), Some(0), "{choice:?}");
+                let posts = at(&["_post", "entry_complete", "kprobe_complete"]);
+                let begin = at(&begins);
+                assert!(begin.is_none_or(|at| at + 1 == choice.len()), "{choice:?}");
+                assert!(begin.is_none() || posts < begin, "{choice:?}");
+            }
         }
     }
 
@@ -560,11 +557,7 @@ mod tests {
     fn tracepoints_alone_use_nothing_else() {
         let ways = HOOKS.iter().flat_map(|hook| hook.ways);
         let ways = ways.filter(|way| way.plans.contains(&Plan::Tracepoint));
-        let attaches = ways
-            .flat_map(|way| way.parts)
-            .flat_map(|part| part.choices)
-            .flat_map(|choice| *choice);
-        for attach in attaches {
+        for attach in ways.flat_map(Way::attaches) {
             assert_eq!(attach.kind, Kind::RawTp, "{}", attach.program);
         }
     }

@@ -114,7 +114,9 @@ impl Standby {
             }
         }
         // Not before: a write whose end is not seen would be taken for the next one of its task.
-        if let Err(e) = follow_writes(ebpf) {
+        if !roused.failed.iter().any(|(hook, _)| *hook == DIO)
+            && let Err(e) = follow_writes(ebpf)
+        {
             roused.failed.push((DIO, format!("{e:#}")));
         }
         for program in std::mem::take(&mut self.stand_ins) {

@@ -16,7 +16,7 @@ use super::cost::Cost;
 use super::counters;
 use super::filters::Filters;
 use super::functions::{self, Functions};
-use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, detached_at, hook_of};
+use super::hooks::{DIO, ESSENTIAL, HOOKS, STALE_WARN, detached_at, hook_of, spared};
 use super::object::Opener;
 use super::program::unload_program;
 use super::settings;
@@ -271,12 +271,8 @@ impl Tracer {
         let counters = self.counters();
         let cost = self.cost();
         self.standby.drop_hook(hook);
-        let of_hook = |program: &str| {
-            let program = program.strip_suffix("_spare").unwrap_or(program);
-            hook_of(program).contains(&hook)
-        };
-        for (name, program) in self.ebpf.programs_mut() {
-            if !of_hook(name) || program.fd().is_err() {
+        for (name, program) in in_order(&mut self.ebpf) {
+            if !hook_of(spared(name)).contains(&hook) || program.fd().is_err() {
                 continue;
             }
             let missed = format!("{name}.missed");
@@ -292,9 +288,7 @@ impl Tracer {
 
     /// Detaches and unloads every program. The counters stay.
     pub fn detach(&mut self) {
-        let mut programs: Vec<_> = self.ebpf.programs_mut().collect();
-        programs.sort_by_key(|(name, _)| detached_at(name));
-        for (_, program) in programs {
+        for (_, program) in in_order(&mut self.ebpf) {
             unload_program(program);
         }
         // Detaching does not wait for a program that runs right now; a grace period of RCU does.
@@ -333,6 +327,13 @@ impl Tracer {
         let first = self.cost.only_first()?;
         u64::try_from(first.as_nanos()).ok()
     }
+}
+
+/// All programs, in the order in which they are to be detached.
+fn in_order(ebpf: &mut Ebpf) -> Vec<(&str, &mut Program)> {
+    let mut programs: Vec<_> = ebpf.programs_mut().collect();
+    programs.sort_by_key(|(name, _)| detached_at(name));
+    programs
 }
 
 /// The figures of programs that were detached before the end.

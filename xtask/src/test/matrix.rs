@@ -275,12 +275,12 @@ fn overall<'a>(outcomes: impl Iterator<Item = (&'a str, &'a Outcome)>) -> Outcom
     for (name, outcome) in outcomes {
         match outcome {
             Outcome::Passed => {}
-            Outcome::Failed(_) => failed.push(name),
+            Outcome::Failed(why) => failed.push(format!("{name}: {why}")),
             Outcome::Skipped(why) => skipped.push(format!("{name}: {why}")),
         }
     }
     if !failed.is_empty() {
-        Outcome::Failed(format!("on {}", failed.join(", ")))
+        Outcome::Failed(failed.join("; "))
     } else if skipped.is_empty() {
         Outcome::Passed
     } else {
@@ -299,7 +299,9 @@ mod tests {
         let skipped = Outcome::Skipped("cannot fetch".into());
         let all = |outcomes: [&Outcome; 2]| overall(["5.10", "6.1"].into_iter().zip(outcomes));
         assert_eq!(all([&passed, &passed]), Outcome::Passed);
-        assert_eq!(all([&skipped, &failed]), Outcome::Failed("on 6.1".into()));
+        assert_eq!(all([&skipped, &failed]), Outcome::Failed("6.1: x".into()));
+        let both = Outcome::Failed("5.10: x; 6.1: x".into());
+        assert_eq!(all([&failed, &failed]), both);
         let told = Outcome::Skipped("5.10: cannot fetch".into());
         assert_eq!(all([&skipped, &passed]), told);
     }
