@@ -198,7 +198,9 @@ fn tell<C: EbpfContext>(ctx: &C, dio: &Dio, len: u64, phase: u32, errno: i32) ->
 }
 
 /// `dio_warn_stale_pagecache(file)`: reached when the invalidation after completion has failed,
-/// which its return has told before, unless that was missed, or is not watched in standby.
+/// which its return has told before, unless that was missed, or is not watched in standby. A write may
+/// come here twice: those that are not on iomap invalidate in `dio_complete()` (fs/direct-io.c), and
+/// then in `generic_file_direct_write()`.
 #[inline(always)]
 pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
     count(Counter::StaleWarnSeen);
@@ -213,6 +215,7 @@ pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
     match own.filter(same) {
         Some(own) => {
             if own.told == 1 {
+                write::again(own);
                 return;
             }
             count(Counter::PostSeen);
@@ -220,7 +223,6 @@ pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
                 count(Counter::FailureLost);
                 return;
             };
-            own.told = 1;
             write::name(own);
             if own.invalidating_ns != 0 {
                 count(Counter::ReturnLost);
@@ -228,6 +230,7 @@ pub fn stale_warn<C: EbpfContext>(ctx: &C, file: u64) {
             // SAFETY: two values of whole words.
             unsafe { mem::copy(dio, own) };
             dio.count = done;
+            write::again(own);
         }
         None => {
             // Of a write that is not followed: in standby, or begun before we were.

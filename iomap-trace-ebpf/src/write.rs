@@ -316,6 +316,12 @@ fn at_stage(dio: &mut Dio, len: u64, stage: u32) {
     if stage == STAGE_POST {
         dio.count = len;
     }
+    again(dio);
+}
+
+/// What this write invalidates from now on is not what has been told of.
+#[inline(always)]
+pub fn again(dio: &mut Dio) {
     dio.told = 0;
     dio.refused = 0;
     dio.refusals = 0;
