@@ -43,7 +43,7 @@ pub struct Options {
     /// Only these kernels
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     kernels: Vec<String>,
-    /// Write the figures of the kernels to FILE, as Markdown
+    /// Write the figures of the kernels to FILE, as Markdown: the tables of the README and docs/kernels.md
     #[arg(long, value_name = "FILE")]
     matrix_out: Option<PathBuf>,
     /// A static iomap-trace that is built already, for the kernels

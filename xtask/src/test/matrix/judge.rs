@@ -43,7 +43,7 @@ pub struct Report {
 }
 
 /// A workload on a filesystem.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Row {
     /// Workload.
     pub workload: String,

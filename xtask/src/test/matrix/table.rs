@@ -1,8 +1,11 @@
-//! The figures of the matrix, for people: as text, and as Markdown for the README.
+//! The figures of the matrix, for people: as text, and as Markdown for the documents.
 
-use super::check::causes::{Share, listed};
+use super::check::causes::{Causes, Share, listed};
 use super::judge::{Cell, Report, Row, largest};
 use std::fmt::Write;
+
+/// The filesystems of the summary.
+const SHOWN: &[&str] = &["btrfs", "ext4", "xfs", "vfat"];
 
 /// The rows of a kernel.
 pub fn text(report: &Report) -> String {
@@ -78,29 +81,26 @@ pub fn sizes(reports: &[Report]) -> String {
     out
 }
 
-/// All of it as Markdown tables.
+/// All of it as Markdown: a summary, for the README; what each plan saw, for docs/kernels.md; and the
+/// sizes of the programs.
 pub fn markdown(reports: &[Report]) -> String {
-    let mut out = String::from(
-        "| kernel | filesystem | workload | failures (kernel) | fexit | kprobe | tracepoint |\n\
-         | --- | --- | --- | --- | --- | --- | --- |\n",
+    let mut out = summary(reports);
+    out.push_str(
+        "\n| kernel | filesystem | workload | pre, post by the kernel | `fexit` | `kprobe` | \
+         `tracepoint` |\n| --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for report in reports {
-        for row in &report.rows {
-            let plan = |name: &str| {
-                let cell = row.plans.iter().find(|cell| cell.plan == name);
-                cell.map_or_else(|| "-".to_owned(), shown)
-            };
+        for row in report.rows.iter().filter(|row| failed(row)) {
+            let [fexit, kprobe, tracepoint] = ["fexit", "kprobe", "tracepoint"]
+                .map(|plan| cell(row, plan).map_or_else(none, shown));
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {} pre, {} post | {} | {} | {} |",
+                "| {} | {} | {} | {}, {} | {fexit} | {kprobe} | {tracepoint} |",
                 report.kernel,
                 row.fs,
                 row.workload,
                 row.counted.pre(),
                 row.counted.post(),
-                plan("fexit"),
-                plan("kprobe"),
-                plan("tracepoint")
             );
         }
     }
@@ -111,19 +111,66 @@ pub fn markdown(reports: &[Report]) -> String {
     out
 }
 
+/// By kernel and filesystem what the plan `fexit` saw of all workloads.
+fn summary(reports: &[Report]) -> String {
+    let mut out = format!("| kernel | {} |\n", SHOWN.join(" | "));
+    out.push_str(&format!("| --- |{}\n", " --- |".repeat(SHOWN.len())));
+    for report in reports {
+        let _ = write!(out, "| {} |", report.kernel);
+        for fs in SHOWN {
+            let rows = report.rows.iter().filter(|row| row.fs == *fs);
+            let cells: Vec<_> = rows.filter_map(|row| cell(row, "fexit")).collect();
+            let sum = |of: fn(&Causes) -> u64| cells.iter().map(|cell| of(&cell.causes)).sum();
+            let all: u64 = sum(|causes| causes.all);
+            if all == 0 {
+                let _ = write!(out, " {} |", none());
+                continue;
+            }
+            let _ = write!(
+                out,
+                " {} + {}",
+                sum(|causes| causes.phase("pre")),
+                sum(|causes| causes.phase("post"))
+            );
+            match sum(|causes| causes.phase("map")) {
+                0 => {}
+                map => drop(write!(out, " (+ {map} at mapping)")),
+            }
+            let _ = write!(out, "; {} |", Share(sum(|causes| causes.exact), all));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn none() -> String {
+    "–".to_owned()
+}
+
+fn cell<'a>(row: &'a Row, plan: &str) -> Option<&'a Cell> {
+    row.plans.iter().find(|cell| cell.plan == plan)
+}
+
+/// Whether there was a failure, for the kernel or a plan.
+fn failed(row: &Row) -> bool {
+    let counted = row.counted.pre() + row.counted.post();
+    counted > 0 || row.plans.iter().any(|cell| cell.causes.all > 0)
+}
+
 /// A plan's account in a cell of a table.
 fn shown(cell: &Cell) -> String {
     let causes = &cell.causes;
     if causes.all == 0 {
         return "0".to_owned();
     }
-    let phases = ["pre", "map", "post"];
-    let phases = phases.map(|phase| (phase, causes.phase(phase)));
-    let phases = phases.iter().filter(|(_, number)| *number > 0);
-    let phases: Vec<_> = phases.map(|(phase, n)| format!("{n} {phase}")).collect();
+    let map = match causes.phase("map") {
+        0 => String::new(),
+        map => format!(", {map} map"),
+    };
     format!(
-        "{}; cause {}, exact {}",
-        phases.join(", "),
+        "{}{map}, {}; {}, {}",
+        causes.phase("pre"),
+        causes.phase("post"),
         Share(causes.known(), causes.all),
         Share(causes.exact, causes.all)
     )
@@ -131,7 +178,6 @@ fn shown(cell: &Cell) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::causes::Causes;
     use super::super::check::counts::Counted;
     use super::super::check::join::Joined;
     use super::super::check::programs::Size;
@@ -171,10 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn markdown_has_a_line_for_each_row() {
-        let text = markdown(&[report()]);
-        let row = "| 6.12 | btrfs | buffered | 40 pre, 0 post | 40 pre; cause 100 %, exact 97.5 % | - | - |";
-        assert!(text.contains(row), "{text}");
+    fn markdown_has_a_line_for_each_row_with_failures() {
+        let mut report = report();
+        report.rows.push(Row {
+            workload: "mmap".to_owned(),
+            fs: "xfs".to_owned(),
+            ..Row::default()
+        });
+        let text = markdown(&[report]);
+        let summary = "| 6.12 | 40 + 0; 97.5 % | – | – | – |\n";
+        assert!(text.contains(summary), "{text}");
+        let row = "| 6.12 | btrfs | buffered | 40, 0 | 40, 0; 100 %, 97.5 % | – | – |\n";
+        assert!(text.contains(row) && !text.contains("mmap"), "{text}");
         assert!(text.contains("| page_dirtied | 321 | 660 |"), "{text}");
     }
 
