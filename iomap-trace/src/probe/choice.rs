@@ -41,6 +41,9 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// Each of them.
+    pub const ALL: &[Self] = &[Self::Fexit, Self::Kprobe, Self::Tracepoint];
+
     /// Name as on the command line.
     pub const fn name(self) -> &'static str {
         match self {

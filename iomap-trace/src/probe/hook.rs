@@ -113,3 +113,59 @@ pub enum Want {
     /// The type of `btrfs_ordered_extent.inode`.
     OrderedInode,
 }
+
+const fn at(kind: Kind, program: &'static str, target: &'static str) -> Attach {
+    Attach {
+        kind,
+        program,
+        target,
+    }
+}
+
+/// A raw tracepoint.
+pub const fn raw(program: &'static str, tracepoint: &'static str) -> Attach {
+    at(Kind::RawTp, program, tracepoint)
+}
+
+/// The begin of a function, by a trampoline.
+pub const fn fentry(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Fentry, program, function)
+}
+
+/// Its return, by a trampoline.
+pub const fn fexit(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Fexit, program, function)
+}
+
+/// The begin of a function, by a kprobe.
+pub const fn kprobe(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Kprobe, program, function)
+}
+
+/// Its return, by a kretprobe.
+pub const fn kretprobe(program: &'static str, function: &'static str) -> Attach {
+    at(Kind::Kretprobe, program, function)
+}
+
+/// A part that the hook needs, and that waits in standby.
+pub const fn part(choices: &'static [&'static [Attach]]) -> Part {
+    Part {
+        choices,
+        optional: false,
+        standby: Standby::Waits,
+    }
+}
+
+/// As [`part`]; the hook works without it.
+pub const fn optional(choices: &'static [&'static [Attach]]) -> Part {
+    Part {
+        choices,
+        optional: true,
+        standby: Standby::Waits,
+    }
+}
+
+/// A part that tells of failures itself.
+pub const fn telling(part: Part) -> Part {
+    part.in_standby(Standby::Stays)
+}
