@@ -43,9 +43,9 @@ pub struct Dio {
     pub wb_err: u32,
     /// `STAGE_*`.
     pub stage: u32,
-    /// 1 when the failure of this stage has been reported.
+    /// 1 when the failure of the invalidation that runs has been reported.
     pub told: u32,
-    /// Refusals of this stage.
+    /// Refusals of that invalidation.
     pub refusals: u32,
     /// 1 when the completion may run elsewhere.
     pub queued: u32,

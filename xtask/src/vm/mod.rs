@@ -17,6 +17,7 @@ use crate::toolchain::Toolchain;
 use crate::{signal, util};
 use anyhow::{Context, Result, ensure};
 use build::What;
+pub use disks::FILESYSTEMS;
 use kernel::{Kernel, SERIES};
 use machine::Clock;
 use run::Job;

@@ -27,6 +27,11 @@ impl Run {
     pub fn in_standby(&self) -> bool {
         self.workload.starts_with("standby-")
     }
+
+    /// Whether its filesystem is not on iomap: no tracepoint tells of its failures.
+    pub fn is_generic(&self) -> bool {
+        self.fs == "vfat"
+    }
 }
 
 /// What `iomap-trace repro --json` printed.

@@ -323,7 +323,7 @@ fn agreement(run: &Run, series: &str, logs: &[(&str, Log)], report: &mut Report)
             if *b_plan != "tracepoint" {
                 phases.push("post");
             }
-            if *b_plan != "tracepoint" || run.fs != "vfat" {
+            if *b_plan != "tracepoint" || !run.is_generic() {
                 phases.push("pre");
             }
             let what = format!("{} {a_plan}/{b_plan}", name(run));

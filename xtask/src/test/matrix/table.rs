@@ -1,11 +1,13 @@
 //! The figures of the matrix, for people: as text, and as Markdown for the documents.
 
 use super::check::causes::{Causes, Share, listed};
+use super::files::PLANS;
 use super::judge::{Cell, Report, Row, largest};
+use crate::vm::FILESYSTEMS;
 use std::fmt::Write;
 
-/// The filesystems of the summary.
-const SHOWN: &[&str] = &["btrfs", "ext4", "xfs", "vfat"];
+/// Where there is nothing to show.
+const NONE: &str = "–";
 
 /// The rows of a kernel.
 pub fn text(report: &Report) -> String {
@@ -85,22 +87,26 @@ pub fn sizes(reports: &[Report]) -> String {
 /// sizes of the programs.
 pub fn markdown(reports: &[Report]) -> String {
     let mut out = summary(reports);
-    out.push_str(
-        "\n| kernel | filesystem | workload | pre, post by the kernel | `fexit` | `kprobe` | \
-         `tracepoint` |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    let _ = writeln!(
+        out,
+        "\n| kernel | filesystem | workload | pre, post by the kernel | `{}` |\n\
+         | --- | --- | --- | --- |{}",
+        PLANS.join("` | `"),
+        " --- |".repeat(PLANS.len())
     );
     for report in reports {
         for row in report.rows.iter().filter(|row| failed(row)) {
-            let [fexit, kprobe, tracepoint] = ["fexit", "kprobe", "tracepoint"]
-                .map(|plan| cell(row, plan).map_or_else(none, shown));
+            let plan = |plan: &&str| cell(row, plan).map_or_else(|| NONE.to_owned(), shown);
+            let plans: Vec<_> = PLANS.iter().map(plan).collect();
             let _ = writeln!(
                 out,
-                "| {} | {} | {} | {}, {} | {fexit} | {kprobe} | {tracepoint} |",
+                "| {} | {} | {} | {}, {} | {} |",
                 report.kernel,
                 row.fs,
                 row.workload,
                 row.counted.pre(),
                 row.counted.post(),
+                plans.join(" | ")
             );
         }
     }
@@ -113,17 +119,20 @@ pub fn markdown(reports: &[Report]) -> String {
 
 /// By kernel and filesystem what the plan `fexit` saw of all workloads.
 fn summary(reports: &[Report]) -> String {
-    let mut out = format!("| kernel | {} |\n", SHOWN.join(" | "));
-    out.push_str(&format!("| --- |{}\n", " --- |".repeat(SHOWN.len())));
+    let mut out = format!(
+        "| kernel | {} |\n| --- |{}\n",
+        FILESYSTEMS.join(" | "),
+        " --- |".repeat(FILESYSTEMS.len())
+    );
     for report in reports {
         let _ = write!(out, "| {} |", report.kernel);
-        for fs in SHOWN {
+        for fs in FILESYSTEMS {
             let rows = report.rows.iter().filter(|row| row.fs == *fs);
             let cells: Vec<_> = rows.filter_map(|row| cell(row, "fexit")).collect();
             let sum = |of: fn(&Causes) -> u64| cells.iter().map(|cell| of(&cell.causes)).sum();
             let all: u64 = sum(|causes| causes.all);
             if all == 0 {
-                let _ = write!(out, " {} |", none());
+                let _ = write!(out, " {NONE} |");
                 continue;
             }
             let _ = write!(
@@ -141,10 +150,6 @@ fn summary(reports: &[Report]) -> String {
         out.push('\n');
     }
     out
-}
-
-fn none() -> String {
-    "–".to_owned()
 }
 
 fn cell<'a>(row: &'a Row, plan: &str) -> Option<&'a Cell> {

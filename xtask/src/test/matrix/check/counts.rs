@@ -19,7 +19,7 @@ impl Counted {
     /// Counts the events of a run on a file of the device `dev`.
     pub fn new(events: &[Seen], run: &Run, dev: u64) -> Self {
         let mut counted = Self::default();
-        let generic = run.fs == "vfat";
+        let generic = run.is_generic();
         for seen in events {
             let key = match seen.what {
                 What::Fail {
@@ -64,8 +64,7 @@ pub fn compare(counted: &Counted, log: &Log, run: &Run, sees_post: bool) -> Vec<
     let (mut pre, mut post) = (BTreeMap::new(), BTreeMap::new());
     for case in log.on(&run.fs, run.ino) {
         let failure = &case.failure;
-        let of_thread = run.fs == "vfat";
-        let key = match of_thread {
+        let key = match run.is_generic() {
             true => (failure.tid, 0, 0),
             false => (failure.tid, failure.pos, failure.len),
         };
@@ -80,7 +79,7 @@ pub fn compare(counted: &Counted, log: &Log, run: &Run, sees_post: bool) -> Vec<
     }
     let mut wrong = Vec::new();
     // A plan without functions sees nothing on filesystems without iomap.
-    if run.fs != "vfat" || sees_post {
+    if !run.is_generic() || sees_post {
         wrong.extend(differ("pre", &counted.pre, &pre, log.lost()));
     }
     if sees_post {
